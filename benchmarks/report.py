@@ -1,0 +1,180 @@
+"""What was measured, as text of at most 100 columns and as a dict for JSON."""
+
+import datetime
+import math
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+
+def empty(options):
+    """Return a result without measurements: when, where and how."""
+    return {
+        "format": 1,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cpu": cpu_model(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "load_before": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        },
+        "settings": {
+            "rounds": options.rounds,
+            "block_seconds": options.block,
+            "threads": options.threads,
+            "images": "MNIST" if options.data else "synthetic",
+            "smoke": options.smoke,
+        },
+        "libraries": {},
+        "left_out": [],
+        "problems": [],
+        "workloads": {},
+        "graph": {},
+    }
+
+
+def cpu_model():
+    system = platform.system()
+    if system == "Linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    if system == "Darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def compare(values, reference, tolerance):
+    """Return how far each implementation is from the reference, relative, at its worst number.
+
+    The reference is the one without a library, or the first if that one does not take part.
+    """
+    reference = reference if reference in values else next(iter(values))
+    deviation = {
+        name: max(
+            abs(x - y) / max(abs(y), 1e-12)
+            for step, expected in zip(found, values[reference], strict=True)
+            for x, y in zip(step, expected, strict=True)
+        )
+        for name, found in values.items()
+    }
+    return {
+        "reference": reference,
+        "tolerance": tolerance,
+        "values": values,
+        "deviation": deviation,
+        # written so that a NaN disagrees too
+        "disagree": [name for name, worst in deviation.items() if not worst <= tolerance],
+    }
+
+
+def ratios(found):
+    """Return, per peer, base/peer of the medians and of each round; the base is the first."""
+    base, *peers = found["seconds"]
+    ours = found["seconds"][base]
+    return {
+        peer: {
+            "of_medians": statistics.median(ours) / statistics.median(times),
+            "rounds": [x / y for x, y in zip(ours, times, strict=True)],
+        }
+        for peer in peers
+        for times in [found["seconds"][peer]]
+    }
+
+
+def workload_table(name, found):
+    check, times = found["check"], found["seconds"]
+    base = next(iter(times))
+    compared = ratios(found)
+    unit, scale = ("us", 1e6) if statistics.median(times[base]) < 1e-3 else ("ms", 1e3)
+    rows = [("", f"{unit}/step", "(min .. max)", f"{base}/peer", "(per round)", "cores", "differs")]
+    for peer, seconds in times.items():
+        ratio = compared.get(peer)
+        rows.append(
+            (
+                peer,
+                number(statistics.median(seconds) * scale),
+                f"({number(min(seconds) * scale)} .. {number(max(seconds) * scale)})",
+                number(ratio["of_medians"]) if ratio else "",
+                spread(ratio["rounds"]) if ratio else "",
+                f"{statistics.median(found['busy_cores'][peer]):.1f}",
+                "" if peer == check["reference"] else f"{check['deviation'][peer]:.0e}",
+            )
+        )
+    return (
+        f"\n{name}: {found['title']}\n{aligned(rows)}"
+        f"  differs: largest relative difference from {check['reference']} in the first "
+        f"{check['steps']} steps\n  (allowed {check['tolerance']:.0e}); "
+        f"cores: processor time / time\n"
+    )
+
+
+def graph_table(graph):
+    rows = [("nodes", "", "forward", "(min .. max)", "backward", "(min .. max)", "drop", "bytes")]
+    for nodes, rounds in graph.items():
+        for name, found in rounds.items():
+            cells = [nodes, name]
+            for part in ("forward", "backward"):
+                times = [1e9 * one[part] for one in found]
+                cells += [f"{statistics.median(times):.0f}", f"({min(times):.0f} .. {max(times):.0f})"]
+            size = found[0]["bytes"]
+            # the growth of a process comes in pages and pools, which hide a small graph
+            cells.append(f"{statistics.median(1e9 * one['drop'] for one in found):.0f}")
+            cells.append("-" if size is None or int(nodes) < 100_000 else f"{size:.0f}")
+            rows.append(tuple(cells))
+    return (
+        f"\ngraph: chains of scalar operations, ns per node; drop: forgetting the result; "
+        f"bytes: growth\nof the process per node after forward (first chain of a fresh process)\n"
+        f"{aligned(rows)}"
+    )
+
+
+def summary(result):
+    """Return one line per workload: base/peer for every peer, and what went wrong."""
+    found = result["workloads"]
+    peers = list(dict.fromkeys(peer for w in found.values() for peer in ratios(w)))
+    machine, settings = result["machine"], result["settings"]
+    lines = [
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+        f"{settings['threads']} thread(s)",
+        *(f"  {name}: {about['version']}" for name, about in result["libraries"].items()),
+    ]
+    if found:
+        base = next(iter(next(iter(found.values()))["seconds"]))
+        rows = [(f"{base}/peer", *peers)]
+        for name, one in found.items():
+            compared = ratios(one)
+            cells = [number(compared[p]["of_medians"]) if p in compared else "-" for p in peers]
+            rows.append((name, *cells))
+        lines += [f"\ntime of {base} / time of peer, medians of {settings['rounds']} rounds:"]
+        lines += [aligned(rows).rstrip("\n")]
+    lines += [f"left out: {text}" for text in result["left_out"]]
+    lines += [f"ERROR: {text}" for text in result["problems"]]
+    if settings["smoke"]:
+        lines.append("smoke run: the times above mean nothing")
+    return "\n".join(lines)
+
+
+def spread(values):
+    return f"({number(min(values))} .. {number(max(values))})"
+
+
+def number(value):
+    """Return a positive number with three digits that matter."""
+    digits = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{min(max(digits, 0), 4)}f}"
+
+
+def aligned(rows):
+    """Return the rows as lines, the first column to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = []
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  " + "  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
+    return "".join(lines)

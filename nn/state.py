@@ -1,0 +1,92 @@
+"""States on disk: safetensors files, written atomically and never executed when read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_course.errors import DataError
+from tinygrad_course.tensor import Tensor
+
+
+def save(
+    state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays to a safetensors file, with optional text beside them.
+
+    The file appears whole or not at all: it is written beside its place and then moved there.
+
+    Args:
+        state: arrays or Tensors by name, for instance ``model.state_dict()``.
+        path: the file to write.
+        metadata: text by name, for instance the architecture as JSON.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from tinygrad_course import nn
+        >>> model = nn.Linear(2, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder) / "model.safetensors"
+        ...     nn.save(model.state_dict(), file)
+        ...     model.load_state_dict(nn.load(file))
+    """
+    from safetensors.numpy import save as serialize  # slow to import, needed here alone
+
+    arrays = {
+        # Files hold C order, whatever the order in memory.
+        name: np.ascontiguousarray(value._data if isinstance(value, Tensor) else value)
+        for name, value in state.items()
+    }
+    write_atomically(path, serialize(arrays, dict(metadata or {})))
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)  # mkstemp's 0600 would hide the result from everybody else
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the arrays of a safetensors file.
+
+    Raises:
+        DataError: the file is missing, truncated, or not a safetensors file.
+    """
+    return _open(path)[0]
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the text that was saved beside the arrays.
+
+    Raises:
+        DataError: the file is missing, truncated, or not a safetensors file.
+    """
+    return _open(path)[1]
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open  # slow to import, needed here alone
+
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+    except FileNotFoundError as error:
+        raise DataError(f"load: there is no file {os.fspath(path)!r}") from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"load: {os.fspath(path)!r} is not a whole safetensors file ({error}); "
+            f"it may be truncated or of another format"
+        ) from error

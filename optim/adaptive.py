@@ -1,0 +1,168 @@
+"""Optimizers that give every element a step size of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_course.ops import sqrt
+from tinygrad_course.optim.optimizer import Optimizer, check, check_rate
+
+
+class RMSprop(Optimizer):
+    """RMSprop: p ← p - lr g / (sqrt(s) + eps) with s ← alpha s + (1 - alpha) g².
+
+    As PyTorch, eps stands outside the root (the notes draw it inside). With `centered` the square
+    of the averaged gradient is subtracted from s; with momentum the quotient feeds a velocity.
+    Source: lesson 2.4 of the notes; Hinton's lecture 6e, 2012.
+
+    Args:
+        params: Tensors or groups.
+        lr: learning rate.
+        alpha: share of the old average that is kept (the notes' β₂).
+        eps: keeps the quotient finite.
+        weight_decay: coefficient of the L2 term.
+        momentum: share of the previous step that is kept.
+        centered: whether to use an estimate of the variance instead of the mean square.
+
+    Raises:
+        ArgumentError: an option is out of range.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> w = tc.Tensor([1.0], requires_grad=True)
+        >>> opt = tc.optim.RMSprop([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> opt.step()
+        >>> w.data.round(6)
+        array([0.])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        check("RMSprop", lr=lr, eps=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+            },
+        )
+
+    @staticmethod
+    def update(
+        p: Any,
+        g: Any,
+        state: dict[str, Any],
+        *,
+        lr: float,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+        momentum: float,
+        centered: bool,
+    ) -> None:
+        """Change p in place."""
+        s = _buffer(state, "square_avg", p)
+        if weight_decay:
+            g = g + weight_decay * p
+        s *= alpha
+        s += (1 - alpha) * (g * g)
+        if centered:
+            mean = _buffer(state, "grad_avg", p)
+            mean += (1 - alpha) * (g - mean)
+            step = g / (sqrt(s - mean * mean) + eps)
+        else:
+            step = g / (sqrt(s) + eps)
+        if momentum:
+            v = _buffer(state, "momentum_buffer", p)
+            v *= momentum
+            v += step
+            step = v
+        p -= lr * step
+
+
+class Adam(Optimizer):
+    """Adam: p ← p - lr m̂ / (sqrt(v̂) + eps), with m and v averages of g and g².
+
+    m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ).
+    Weight decay is added to g, as in PyTorch's Adam. Source: Kingma and Ba 2015; lesson 2.5.
+
+    Args:
+        params: Tensors or groups.
+        lr: learning rate.
+        betas: (β₁, β₂).
+        eps: keeps the quotient finite.
+        weight_decay: coefficient of the L2 term.
+
+    Raises:
+        ArgumentError: an option is out of range.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> w = tc.Tensor([1.0], requires_grad=True)
+        >>> opt = tc.optim.Adam([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> opt.step()
+        >>> w.data.round(6)
+        array([0.9])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        check("Adam", lr=lr, eps=eps, weight_decay=weight_decay)
+        check_rate("Adam", beta1=betas[0], beta2=betas[1])
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @staticmethod
+    def update(
+        p: Any,
+        g: Any,
+        state: dict[str, Any],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """Change p in place."""
+        m, v = _buffer(state, "exp_avg", p), _buffer(state, "exp_avg_sq", p)
+        t = state["step"] = state.get("step", 0) + 1
+        if weight_decay:
+            g = g + weight_decay * p
+        beta1, beta2 = betas
+        m += (1 - beta1) * (g - m)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        root = sqrt(v) / (1 - beta2**t) ** 0.5
+        root += eps
+        p -= (lr / (1 - beta1**t)) * (m / root)
+
+
+def _buffer(state: dict[str, Any], name: str, like: Any) -> Any:
+    """Return a state array of the parameter's shape and dtype, zero at first."""
+    if name not in state:
+        state[name] = np.zeros_like(like)
+    return state[name]

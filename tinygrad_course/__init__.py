@@ -1,0 +1,97 @@
+"""Automatic differentiation that hides nothing: a computation graph on plain NumPy.
+
+Every computation on a `Tensor` is recorded as a graph that you can walk, draw, check and
+differentiate, to any order. ``nn``, ``optim`` and ``viz`` build on it.
+"""
+
+from importlib.util import find_spec as _find_spec
+
+if _find_spec("tinygrad_course.nn") is None:
+    raise ImportError(
+        "tinygrad_course: this is the source folder, without its parts nn, optim and viz beside "
+        "it. Run `pip install -e .` in the repository, or start Python in another folder if the "
+        "package is installed."
+    )
+
+from tinygrad_course import errors, nn, optim, viz
+from tinygrad_course.functions import (
+    all,  # noqa: A004 - NumPy's names, on purpose
+    any,  # noqa: A004
+    argmax,
+    argmin,
+    broadcast_to,
+    clip,
+    concatenate,
+    dot,
+    expand_dims,
+    log_softmax,
+    logsumexp,
+    max,  # noqa: A004
+    mean,
+    min,  # noqa: A004
+    ravel,
+    reshape,
+    softmax,
+    split,
+    squeeze,
+    stack,
+    sum,  # noqa: A004
+    swapaxes,
+    transpose,
+    var,
+)
+from tinygrad_course.graph import enable_grad, no_grad
+from tinygrad_course.numerical import gradcheck, gradcheck_module
+from tinygrad_course.ops import (
+    abs,  # noqa: A004
+    add,
+    assign,
+    astype,
+    batch_norm,
+    ceil,
+    copy,
+    cos,
+    divide,
+    equal,
+    exp,
+    floor,
+    greater,
+    greater_equal,
+    inv,
+    isfinite,
+    isnan,
+    leaky_relu,
+    less,
+    less_equal,
+    linear,
+    log,
+    logical_and,
+    logical_not,
+    logical_or,
+    logistic_loss,
+    matmul,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    relu,
+    rint,
+    sigmoid,
+    sign,
+    sin,
+    slogdet,
+    softmax_cross_entropy,
+    softplus,
+    sqrt,
+    square,
+    subtract,
+    tanh,
+    where,
+)
+from tinygrad_course.random import generator, seed
+from tinygrad_course.tensor import Tensor, array
+from tinygrad_course.transforms import gradients
+
+__version__ = "0.1.0"

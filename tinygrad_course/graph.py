@@ -1,0 +1,433 @@
+"""The recorded computation and the walk back through it.
+
+A `Value` is what the user holds; a `Node` is one recorded operation. Nodes point to the nodes (or
+leaf values) they came from and never forward, so there are no reference cycles and dropping a
+result frees its graph. This module knows neither NumPy's functions nor the Tensor class.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar, Token
+from operator import attrgetter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_course.buffers import last_write, tick, user_line, write_after
+from tinygrad_course.errors import (
+    FreedGraphError,
+    GraphError,
+    ModifiedValueError,
+    ShapeError,
+)
+
+Array = Any
+"""An ndarray, a NumPy scalar, or any array that speaks NumPy's protocols."""
+
+
+class Scope:
+    """What is in force where an operation is recorded: the module that runs, and whether to record.
+
+    Scopes form a chain through `parent`; each node keeps the one it was recorded in, which is how a
+    picture knows the modules and an error message knows the layer.
+    """
+
+    __slots__ = ("module", "observer", "parent", "recording")
+
+    def __init__(
+        self,
+        recording: bool = True,
+        module: Any = None,
+        parent: Scope | None = None,
+        observer: Callable[[Node], None] | None = None,
+    ) -> None:
+        self.recording = recording
+        self.module = module
+        self.parent = parent
+        self.observer = observer
+
+    def modules(self) -> list[Any]:
+        """Return the running modules, outermost first."""
+        found: list[Any] = []
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.module is not None:
+                found.append(scope.module)
+            scope = scope.parent
+        return found[::-1]
+
+
+SCOPE: ContextVar[Scope] = ContextVar("SCOPE", default=Scope())
+"""The scope of the current thread or task."""
+
+
+class _Recording:
+    """Switch recording on or off: a context manager, and a decorator of functions and coroutines."""
+
+    recording: ClassVar[bool]
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[Scope]] = []
+
+    def __enter__(self) -> None:
+        outer = SCOPE.get()
+        self._tokens.append(
+            SCOPE.set(Scope(self.recording, parent=outer, observer=outer.observer))
+        )
+
+    def __exit__(self, *_exception: object) -> None:
+        SCOPE.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run_async(*args: Any, **kwargs: Any) -> Any:
+                with type(self)():
+                    return await function(*args, **kwargs)
+
+            return run_async
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return run
+
+
+class no_grad(_Recording):  # noqa: N801 - PyTorch's name
+    """Do not record operations inside: a context manager and a decorator, per thread and task.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> w = tc.Tensor([1.0, 2.0], requires_grad=True)
+        >>> with tc.no_grad():
+        ...     w -= 0.5
+        >>> w.data
+        array([0.5, 1.5])
+    """
+
+    recording = False
+
+
+class enable_grad(_Recording):  # noqa: N801 - PyTorch's name
+    """Record operations again inside a `no_grad` block.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> x = tc.Tensor(3.0, requires_grad=True)
+        >>> with tc.no_grad(), tc.enable_grad():
+        ...     y = x * x
+        >>> y.requires_grad
+        True
+    """
+
+    recording = True
+
+
+class Value:
+    """Data with a place in the graph. `Tensor` adds the arithmetic and everything public.
+
+    `_data` is an array or NumPy scalar; `_node` the operation that made it (None for a leaf);
+    `_needs` whether a gradient is wanted; `_grad` a leaf's gradient; `_views` see `note_view`.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_grad", "_name", "_needs", "_node", "_views")
+
+    _data: Array
+    _grad: Array | None
+    _name: str | None
+    _needs: bool
+    _node: Node | None
+    _views: list[Any] | None
+
+
+class Node:
+    """One recorded operation: what ran, on what, and what its derivative will need.
+
+    `parents[i]` is the node, or the leaf Value, behind input i; None where no gradient is wanted.
+    `saved` is ``(result, *inputs)`` with None for what the rule does not read; backward replaces it
+    by None, but the structure (parents, shape, dtype, scope) stays and can still be drawn.
+    """
+
+    __slots__ = (
+        "dtype",
+        "grad",
+        "params",
+        "parents",
+        "primitive",
+        "retained",
+        "saved",
+        "scope",
+        "shape",
+        "time",
+    )
+
+    dtype: Any
+    grad: Any
+    params: dict[str, Any] | None
+    parents: tuple[Node | Value | None, ...]
+    primitive: Any
+    retained: Any
+    saved: tuple[Any, ...] | None
+    scope: Scope
+    shape: Any
+    time: int
+
+    def __repr__(self) -> str:
+        return f"<Node {self.primitive.name} {self.shape} {self.dtype}>"
+
+
+RETAIN = object()
+"""Stands in `Node.retained` until backward replaces it by the gradient that was asked for."""
+
+_by_time = attrgetter("time")
+
+
+def ancestors(roots: Iterable[Node], not_before: int = -1) -> list[Node]:
+    """Return every node that `roots` depend on, newest first: a reverse topological order.
+
+    Iterative, and linear in the size of the graph up to the sort, which meets runs that are
+    already in order. Nodes older than the time `not_before` are left out.
+    """
+    found = [root for root in set(roots) if root.time > not_before]
+    seen = set(found)
+    for node in found:  # the list grows while it is read
+        for parent in node.parents:
+            if type(parent) is Node and parent not in seen and parent.time > not_before:
+                seen.add(parent)
+                found.append(parent)
+    found.sort(key=_by_time, reverse=True)
+    return found
+
+
+def unbroadcast(gradient: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
+    """Sum a gradient over the axes along which an input of the given shape was broadcast."""
+    have = gradient.shape
+    extra = len(have) - len(shape)
+    fits = extra >= 0 and all(n in (1, m) for n, m in zip(shape, have[extra:], strict=False))
+    if not fits:
+        raise ShapeError(
+            f"{name}: its derivative rule returned shape {have} for an input of shape {shape}; "
+            f"a rule returns the input's shape, or the shape that the input was broadcast to"
+        )
+    axes = tuple(range(extra)) + tuple(
+        axis + extra for axis, n in enumerate(shape) if n == 1 and have[axis + extra] != 1
+    )
+    return gradient.sum(axis=axes).reshape(shape)
+
+
+def cast(gradient: Any, dtype: Any) -> Any:
+    """Bring a gradient to the dtype of its input; a real input keeps the real part."""
+    if gradient.dtype.kind == "c" and dtype.kind != "c":
+        gradient = gradient.real
+    return gradient.astype(dtype)
+
+
+def _check_unmodified(node: Node) -> None:
+    for array in node.saved or ():
+        write = write_after(array, node.time)
+        if write is not None:
+            where = f" at {write.line}" if write.line else ""
+            raise ModifiedValueError(
+                f"backward: a value of shape {array.shape} that {node.primitive.name}"
+                f"{describe(node.scope)} saved for its derivative was overwritten afterwards by "
+                f"{write.by}{where}. Write to a copy, or call backward before the value changes"
+            )
+
+
+def describe(scope: Scope) -> str:
+    """Return `` in Outer > Inner`` for the modules of a scope, or an empty text."""
+    modules = scope.modules()
+    return f" in {' > '.join(type(m).__name__ for m in modules)}" if modules else ""
+
+
+def _freed(node: Node) -> FreedGraphError:
+    return FreedGraphError(
+        f"backward: the values saved by {node.primitive.name}{describe(node.scope)} were dropped "
+        f"by an earlier backward pass. Pass retain_graph=True to the earlier pass, or run the "
+        f"forward pass again"
+    )
+
+
+def walk(
+    order: Sequence[Node],
+    deposit: Callable[[Value, Any, Any, tuple[Any, ...]], None],
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+    targets: dict[Node, Any] | None = None,
+) -> None:
+    """Carry gradients from the newest node of `order` to the oldest.
+
+    The caller puts the starting gradients into ``node.grad``. Each node's rule gives one piece per
+    wanted input; this loop sums a piece over broadcast axes, adds it to what the parent has, and
+    hands the pieces of leaves to ``deposit(leaf, piece, upstream, saved)``. `targets` collects the
+    gradients of intermediate nodes.
+    """
+    check = order and last_write() > order[-1].time
+    for node in order:
+        g = node.grad
+        if g is None:
+            continue
+        node.grad = None
+        if node.retained is not None:
+            node.retained = g
+        if targets is not None and node in targets:
+            targets[node] = g
+        saved = node.saved
+        if saved is None:
+            raise _freed(node)
+        if check:
+            _check_unmodified(node)
+        primitive = node.primitive
+        pull = primitive.pull_recorded if create_graph else primitive.pull
+        pieces = pull(g, node)
+        if not retain_graph:
+            node.saved = None
+        for parent, piece in zip(node.parents, pieces):  # noqa: B905 - as long by construction; strict costs
+            if piece is None:
+                continue
+            if type(parent) is Node:
+                if piece.shape != parent.shape:
+                    piece = unbroadcast(piece, parent.shape, primitive.name)
+                if parent.dtype is not node.dtype and parent.dtype != piece.dtype:
+                    piece = cast(piece, parent.dtype)
+                parent.grad = piece if parent.grad is None else parent.grad + piece
+            elif parent is not None:
+                shape = parent._data.shape  # type: ignore[union-attr]  # not a Node, not None
+                if piece.shape != shape:
+                    piece = unbroadcast(piece, shape, primitive.name)
+                deposit(parent, piece, g, saved)  # type: ignore[arg-type]
+
+
+def _clear(order: Sequence[Node]) -> None:
+    for node in order:
+        node.grad = None
+
+
+def owned(piece: Any, upstream: Any, saved: tuple[Any, ...]) -> bool:
+    """Say whether nobody else can see the memory of `piece`, so that a leaf may keep it.
+
+    A rule may hand on its upstream gradient (add), a view of it (reshape), or a saved array.
+    """
+    return (
+        type(piece) is np.ndarray
+        and piece.base is None
+        and piece is not upstream
+        and piece.flags.writeable
+        and all(piece is not array for array in saved)
+    )
+
+
+def accumulate(leaf: Value, piece: Any, upstream: Any, saved: tuple[Any, ...]) -> None:
+    """Add `piece` to the gradient that `leaf` owns, in place once there is one."""
+    have = leaf._grad
+    if type(piece) is type(have) and type(have) is not np.ndarray:  # two NumPy scalars
+        leaf._grad = have + piece
+        return
+    data = leaf._data
+    if have is None:
+        if piece.dtype != data.dtype:
+            leaf._grad = cast(piece, data.dtype)
+        elif owned(piece, upstream, saved):
+            leaf._grad = piece
+        else:
+            leaf._grad = piece.copy()
+    elif type(have) is np.ndarray and have.ndim:
+        np.add(have, piece, out=have, casting="unsafe")
+    else:  # a NumPy scalar, or an array of another library
+        leaf._grad = cast(have + piece, data.dtype) if piece.dtype != data.dtype else have + piece
+
+
+def backward(root: Value, gradient: Any, *, retain_graph: bool = False) -> None:
+    """Add d(root)/d(leaf), multiplied by `gradient`, to the gradient of every leaf behind `root`."""
+    node = root._node
+    if node is None:
+        accumulate(root, gradient, gradient, ())
+        return
+    order = ancestors((node,))
+    node.grad = gradient
+    try:
+        walk(order, accumulate, retain_graph=retain_graph)
+    except BaseException:
+        _clear(order)  # a failed pass leaves no half-summed gradients behind in the nodes
+        raise
+
+
+def gradients_of(
+    roots: Sequence[Value],
+    targets: Sequence[Value],
+    starts: Sequence[Any],
+    *,
+    create_graph: bool,
+    retain_graph: bool,
+) -> list[Any]:
+    """Return one gradient per target of the sum of the roots, each weighted by its start.
+
+    None stands for a target that no root depends on. Nothing is added to any ``.grad``.
+    """
+    leaves: dict[int, Any] = {}
+    nodes: dict[Node, Any] = {target._node: None for target in targets if target._node is not None}
+    wanted = {id(target) for target in targets if target._node is None}
+
+    def deposit(leaf: Value, piece: Any, _upstream: Any, _saved: tuple[Any, ...]) -> None:
+        key = id(leaf)
+        if key in wanted:
+            dtype = leaf._data.dtype
+            piece = piece if piece.dtype == dtype else cast(piece, dtype)
+            leaves[key] = piece if leaves.get(key) is None else leaves[key] + piece
+
+    # Ancestors of a node are older than it: nothing before the oldest target can matter.
+    not_before = -1 if wanted else min((node.time for node in nodes), default=-1) - 1
+    pairs = [(r, s) for r, s in zip(roots, starts, strict=True) if r._node is not None]
+    order = ancestors((r._node for r, _ in pairs if r._node is not None), not_before)
+    reached = set(order)
+    for root, start in zip(roots, starts, strict=True):
+        if root._node is None:
+            deposit(root, start, start, ())
+        elif root._node in reached:
+            have = root._node.grad
+            root._node.grad = start if have is None else have + start
+    token = SCOPE.set(Scope(recording=True, parent=SCOPE.get())) if create_graph else None
+    try:
+        walk(order, deposit, create_graph=create_graph, retain_graph=retain_graph, targets=nodes)
+    finally:
+        _clear(order)
+        if token is not None:
+            SCOPE.reset(token)
+    return [
+        leaves.get(id(target)) if target._node is None else nodes[target._node]
+        for target in targets
+    ]
+
+
+def refuse(message: str) -> GraphError:
+    """Return a GraphError that ends with the user's line."""
+    return GraphError(f"{message} (at {user_line()})")
+
+
+__all__ = [
+    "RETAIN",
+    "SCOPE",
+    "Array",
+    "Node",
+    "Scope",
+    "Value",
+    "accumulate",
+    "ancestors",
+    "backward",
+    "cast",
+    "describe",
+    "enable_grad",
+    "gradients_of",
+    "no_grad",
+    "refuse",
+    "tick",
+    "unbroadcast",
+    "walk",
+]

@@ -1,0 +1,653 @@
+"""One declaration per primitive, one registry of them all.
+
+A row of the registry says everything about an operation: its value, its derivative, and samples at
+which the derivative is checked; without samples it cannot be registered. `primitive` turns a row
+into the function that people call: given arrays it computes, given Tensors it also records.
+
+The conventions of a derivative rule ``vjp(g, ans, *inputs, **params)``:
+
+* ``g`` is the gradient of the loss with respect to the result ``ans``; the rule returns g times the
+  derivative, in the shape of the input or in the shape the input was broadcast to.
+* The same rule runs on arrays (fast) and on Tensors (``create_graph=True``), so it is written in
+  operators and in registered functions, and never changes what it is given.
+* An argument spelled with a leading underscore is not read and therefore not kept alive.
+* A keyword-only argument named `shapes` receives the input shapes, `residuals` what the forward
+  function returned beside its result, `wanted` (joint rules) which inputs want a gradient.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_course.buffers import note_write, tick
+from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_course.graph import SCOPE, Node, Scope, Value, describe, gradients_of
+
+Sample = tuple[tuple[Any, ...], dict[str, Any]]
+"""Inputs and parameters at which a primitive is checked."""
+
+Samples = Callable[[np.random.Generator], Iterable[Sample]]
+
+ENGINE_KEYWORDS = frozenset({"shapes", "residuals", "wanted"})
+"""Keyword-only arguments of a rule that the engine fills in."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Primitive:
+    """One row of the registry.
+
+    Attributes:
+        name: what errors, tables and pictures call it.
+        forward: ``forward(*arrays, **params)``; returns an array, a tuple of arrays, or
+            ``(result, residuals)`` for a row with residuals.
+        vjps: one rule per input (None: no derivative there), or
+        joint: one rule for all inputs, which returns one gradient or None per input.
+        samples: ``samples(generator)`` yields ``(inputs, params)``.
+        operator: Python's operator with the same value; on NumPy scalars it takes 40 ns where the
+            ufunc takes 300.
+        formula: the same function in differentiable operations, for a fused row whose rule is not
+            differentiable itself; used when the backward pass is recorded.
+        residuals: whether forward returns something for the rule beside the result.
+        outputs: number of results for a row that returns a tuple of fixed length; -1 if it varies.
+        constant_outputs: which of several results have no derivative.
+        view: whether the result may share the memory of input 0.
+        effect: what the row does besides computing: "write" overwrites input 0, "draw" advances
+            a random generator.
+        variadic: whether the row takes any number of inputs.
+        expects: what fits, for the message when something does not.
+        numpy: the NumPy functions that this row implements.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    samples: Samples
+    vjps: tuple[Callable[..., Any] | None, ...] = ()
+    joint: Callable[..., Any] | None = None
+    operator: Callable[..., Any] | None = None
+    formula: Callable[..., Any] | None = None
+    residuals: bool = False
+    outputs: int = 0
+    constant_outputs: tuple[int, ...] = ()
+    view: bool = False
+    effect: str = ""
+    variadic: bool = False
+    expects: str = ""
+    numpy: tuple[Callable[..., Any], ...] = ()
+    keeps: tuple[bool, ...] = field(init=False)
+    shaped: bool = field(init=False)
+    pull: Callable[[Any, Node], Sequence[Any]] = field(init=False)
+    pull_recorded: Callable[[Any, Node], Sequence[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.residuals and self.formula is None:
+            raise ArgumentError(
+                f"primitive {self.name!r}: a row with residuals needs a formula, because residuals "
+                f"are plain arrays and a recorded backward pass cannot differentiate them"
+            )
+        rules = [rule for rule in (*self.vjps, self.joint) if rule is not None]
+        known = [_read_rule(rule) for rule in rules]
+        width = max((len(kept) for kept, _ in known), default=1)
+        # The last flag of a variadic row holds for all further inputs.
+        keeps = tuple(any(i < len(k) and k[i] for k, _ in known) for i in range(width))
+        if self.formula is not None:  # recomputing the formula needs every input
+            keeps = (keeps[0], *([True] * (len(keeps) - 1)))
+        object.__setattr__(self, "keeps", keeps)
+        object.__setattr__(self, "shaped", any("shapes" in words for _, words in known))
+        object.__setattr__(self, "pull", _make_pull(self))
+        object.__setattr__(self, "pull_recorded", _make_pull_recorded(self))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any input has a derivative."""
+        return self.joint is not None or any(rule is not None for rule in self.vjps)
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+"""Every registered primitive by name."""
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""The recording function of every primitive by name."""
+
+NUMPY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""From a NumPy function to ours: what ``np.exp(tensor)`` calls."""
+
+
+def _read_rule(rule: Callable[..., Any]) -> tuple[tuple[bool, ...], set[str]]:
+    """Return which of (ans, *inputs) a rule reads, and its keyword-only arguments."""
+    kept, words = [], set()
+    for parameter in list(inspect.signature(rule).parameters.values())[1:]:
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+            words.add(parameter.name)
+        else:
+            kept.append(not parameter.name.startswith("_"))
+    return tuple(kept), words
+
+
+# --------------------------------------------------------------------------------------------
+# From upstream gradient to one piece per input
+
+
+class TupleGradient:
+    """The upstream gradients of an operation with several results; None where none arrived."""
+
+    __slots__ = ("pieces",)
+
+    shape = None  # as the node of a tuple has, so that the walk needs no special case
+    dtype = None
+
+    def __init__(self, pieces: tuple[Any, ...]) -> None:
+        self.pieces = pieces
+
+    def __add__(self, other: TupleGradient) -> TupleGradient:
+        return TupleGradient(
+            tuple(
+                a if b is None else b if a is None else a + b
+                for a, b in zip(self.pieces, other.pieces, strict=True)
+            )
+        )
+
+
+def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
+    """Return the function that applies the row's rules to arrays, in the form its arity allows."""
+    if row.joint is not None:
+        return lambda g, node: _pull_joint(row, g, node, node.saved)
+    if len(row.vjps) == 1:
+        (rule,) = row.vjps
+        assert rule is None or callable(rule)
+
+        def pull_unary(g: Any, node: Node) -> Sequence[Any]:
+            ans, x = node.saved  # type: ignore[misc]  # the walk has checked it
+            params = node.params
+            return (rule(g, ans, x, **params) if params else rule(g, ans, x),)  # type: ignore[misc]
+
+        return pull_unary
+    if len(row.vjps) == 2:
+        first, second = row.vjps
+
+        def pull_binary(g: Any, node: Node) -> Sequence[Any]:
+            ans, x, y = node.saved  # type: ignore[misc]
+            left, right = node.parents
+            params = node.params
+            if params:
+                return (
+                    None if left is None else first(g, ans, x, y, **params),  # type: ignore[misc]
+                    None if right is None else second(g, ans, x, y, **params),  # type: ignore[misc]
+                )
+            return (
+                None if left is None else first(g, ans, x, y),  # type: ignore[misc]
+                None if right is None else second(g, ans, x, y),  # type: ignore[misc]
+            )
+
+        return pull_binary
+    return lambda g, node: _pull_general(row, g, node, node.saved)
+
+
+def _pull_general(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]:
+    params = node.params or {}
+    return [
+        None if parent is None else rule(g, *saved, **params)  # type: ignore[misc]
+        for parent, rule in zip(node.parents, row.vjps, strict=True)
+    ]
+
+
+def _pull_joint(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]:
+    assert row.joint is not None
+    if type(g) is TupleGradient:
+        g = g.pieces
+    wanted = tuple(parent is not None for parent in node.parents)
+    params = node.params or {}
+    if row.residuals:
+        *saved, residuals = saved
+        params = {**params, "residuals": residuals}
+    pieces = row.joint(g, *saved, wanted=wanted, **params)
+    return [piece if want else None for piece, want in zip(pieces, wanted, strict=True)]
+
+
+def _make_pull_recorded(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
+    """Return the function that applies the same rules to Tensors, so that they are recorded."""
+    if row.formula is not None:
+        return lambda g, node: _pull_formula(row, g, node)
+    if row.joint is not None:
+        return lambda g, node: _pull_joint(row, g, node, _lift(node))
+    return lambda g, node: _pull_general(row, g, node, _lift(node))
+
+
+def _lift(node: Node) -> tuple[Any, ...]:
+    """Return the saved values of a node as Tensors that stand at their old place in the graph."""
+    assert node.saved is not None
+    ans, *inputs = node.saved[: len(node.parents) + 1]
+    if type(ans) is tuple:
+        ans = tuple(_select(ans, node, k) for k in range(len(ans)))
+    elif ans is not None:
+        ans = _output(ans, node)
+    lifted = []
+    for value, parent in zip(inputs, node.parents, strict=True):
+        if value is None or parent is None:
+            lifted.append(value)
+        else:
+            lifted.append(_output(value, parent) if type(parent) is Node else parent)
+    return (ans, *lifted)
+
+
+def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
+    """Differentiate the row's formula, which is written in differentiable operations."""
+    assert row.formula is not None
+    _, *inputs = _lift(node)
+    # Fresh names for the inputs: the walk then ends at them, however large the graph behind is.
+    inputs = [
+        _alias(x) if parent is not None else x
+        for x, parent in zip(inputs, node.parents, strict=True)
+    ]
+    params = {k: v for k, v in (node.params or {}).items() if k not in ENGINE_KEYWORDS}
+    results = row.formula(*inputs, **params)
+    if type(g) is TupleGradient:
+        chosen = [(r, piece) for r, piece in zip(results, g.pieces, strict=False) if piece is not None]
+        roots, starts = [r for r, _ in chosen], [piece for _, piece in chosen]
+    else:
+        roots, starts = [results], [g]
+    places = [i for i, parent in enumerate(node.parents) if parent is not None]
+    found = gradients_of(
+        roots, [inputs[i] for i in places], starts, create_graph=True, retain_graph=True
+    )
+    pieces: list[Any] = [None] * len(node.parents)
+    for i, piece in zip(places, found, strict=True):
+        pieces[i] = piece
+    return pieces
+
+
+# --------------------------------------------------------------------------------------------
+# From a call to a recorded node
+
+_output_type: type[Value] = Value
+_new: Callable[[type], Any] = object.__new__
+_RAW = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_})
+
+
+def set_output_type(cls: type[Value]) -> None:
+    """Tell this module which subclass of `Value` the results of operations are."""
+    global _output_type
+    _output_type = cls
+
+
+def _output(data: Any, node: Any) -> Any:
+    """Return a Tensor holding `data`; with a node it requires a gradient."""
+    out = _new(_output_type)
+    out._data = data
+    out._node = node
+    out._needs = node is not None
+    out._grad = out._name = out._views = None
+    return out
+
+
+def operand(x: Any, name: str) -> Any:
+    """Return `x` as something NumPy computes with, or raise TypeError naming the operation."""
+    if x is None or isinstance(x, np.ndarray | np.generic) or hasattr(x, "__array_function__"):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "biufc":
+        raise DtypeError(
+            f"{name}: got {x!r} of type {type(x).__name__}; "
+            f"expected a Tensor, an array or a number"
+        )
+    return array
+
+
+def _explain(row: Primitive, arrays: Sequence[Any], error: Exception) -> Exception:
+    """Return the error of a forward function as one that names operation, shapes and remedy."""
+    shapes = ", ".join(str(np.shape(a)) if a is not None else "None" for a in arrays)
+    kinds = ", ".join(str(getattr(a, "dtype", type(a).__name__)) for a in arrays if a is not None)
+    where = describe(SCOPE.get())
+    expects = f"; expected {row.expects}" if row.expects else ""
+    text = f"{row.name}{where}: got shapes {shapes} and dtypes {kinds}{expects} (NumPy: {error})"
+    if isinstance(error, IndexError):
+        return IndexError(text)
+    return (DtypeError if isinstance(error, TypeError) else ShapeError)(text)
+
+
+_FORWARD_ERRORS = (ValueError, TypeError, IndexError)
+
+
+class Views:
+    """The Tensors that share one buffer, held weakly: in-place operations ask for them."""
+
+    __slots__ = ("limit", "references")
+
+    def __init__(self, value: Value) -> None:
+        self.references = [weakref.ref(value)]
+        self.limit = 16
+
+    def add(self, value: Value) -> None:
+        """Add one more Tensor, forgetting dead ones now and then."""
+        self.references.append(weakref.ref(value))
+        if len(self.references) > self.limit:
+            self.references = [r for r in self.references if r() is not None]
+            self.limit = 2 * len(self.references) + 16
+
+    def others(self, value: Value) -> bool:
+        """Whether another Tensor still looks at the buffer."""
+        return any(r() is not None and r() is not value for r in self.references)
+
+
+def note_view(base: Value, view: Value) -> None:
+    """Remember that two Tensors look at the same memory."""
+    family = base._views
+    if family is None:
+        family = base._views = Views(base)  # type: ignore[assignment]
+    family.add(view)  # type: ignore[union-attr]
+    view._views = family
+
+
+def _make_unary(row: Primitive) -> Callable[..., Any]:
+    """Return the recorder of a differentiable row with one input and no parameters."""
+    forward = row.operator or row.forward
+    keep_ans, keep_x = row.keeps
+    name = row.name
+
+    def record(x: Any) -> Any:
+        if not isinstance(x, Value):
+            data = x if type(x) in _RAW else operand(x, name)
+            try:
+                return forward(data)
+            except _FORWARD_ERRORS as error:
+                raise _explain(row, (data,), error) from error
+        data = x._data
+        try:
+            ans = forward(data)
+        except _FORWARD_ERRORS as error:
+            raise _explain(row, (data,), error) from error
+        out = _new(_output_type)
+        out._data = ans
+        out._grad = out._name = out._views = None
+        scope = SCOPE.get()
+        if x._needs and scope.recording:
+            node = _new(Node)
+            node.primitive = row
+            node.parents = (x._node or x,)
+            node.saved = (ans if keep_ans else None, data if keep_x else None)
+            node.params = node.grad = node.retained = None
+            node.shape = ans.shape
+            node.dtype = ans.dtype
+            node.scope = scope
+            node.time = tick()
+            out._node = node
+            out._needs = True
+            if scope.observer is not None:
+                scope.observer(node)
+        else:
+            out._node = None
+            out._needs = False
+        return out
+
+    return record
+
+
+def _make_binary(row: Primitive) -> Callable[..., Any]:
+    """Return the recorder of a differentiable row with two inputs and no parameters."""
+    forward = row.operator or row.forward
+    keep_ans, keep_x, keep_y = row.keeps
+    name = row.name
+
+    def record(x: Any, y: Any) -> Any:
+        if isinstance(x, Value):
+            a = x._data
+            left = (x._node or x) if x._needs else None
+            if isinstance(y, Value):
+                b = y._data
+                right = (y._node or y) if y._needs else None
+            else:
+                b = y if type(y) in _RAW else operand(y, name)
+                right = None
+        else:
+            a = x if type(x) in _RAW else operand(x, name)
+            left = None
+            if isinstance(y, Value):
+                b = y._data
+                right = (y._node or y) if y._needs else None
+            else:
+                b = y if type(y) in _RAW else operand(y, name)
+                try:
+                    return forward(a, b)
+                except _FORWARD_ERRORS as error:
+                    raise _explain(row, (a, b), error) from error
+        try:
+            ans = forward(a, b)
+        except _FORWARD_ERRORS as error:
+            raise _explain(row, (a, b), error) from error
+        out = _new(_output_type)
+        out._data = ans
+        out._grad = out._name = out._views = None
+        scope = SCOPE.get()
+        if (left is not None or right is not None) and scope.recording:
+            node = _new(Node)
+            node.primitive = row
+            node.parents = (left, right)
+            node.saved = (
+                ans if keep_ans else None,
+                a if keep_x else None,
+                b if keep_y else None,
+            )
+            node.params = node.grad = node.retained = None
+            node.shape = ans.shape
+            node.dtype = ans.dtype
+            node.scope = scope
+            node.time = tick()
+            out._node = node
+            out._needs = True
+            if scope.observer is not None:
+                scope.observer(node)
+        else:
+            out._node = None
+            out._needs = False
+        return out
+
+    return record
+
+
+def _make_general(row: Primitive) -> Callable[..., Any]:
+    """Return the recorder of any other row: parameters, optional or many inputs, several results."""
+    forward, name = row.forward, row.name
+    keep_ans, *keep_inputs = row.keeps
+    rules = row.vjps
+    if row.variadic:
+        rules = ()
+
+    def record(*inputs: Any, **params: Any) -> Any:
+        arrays = []
+        parents: list[Any] = []
+        traced = wanted = False
+        for i, x in enumerate(inputs):
+            if isinstance(x, Value):
+                arrays.append(x._data)
+                traced = True
+                if x._needs and (not rules or rules[i] is not None):
+                    parents.append(x._node or x)
+                    wanted = True
+                else:
+                    parents.append(None)
+            else:
+                arrays.append(x if type(x) in _RAW else operand(x, name))
+                parents.append(None)
+        try:
+            ans = forward(*arrays, **params)
+        except _FORWARD_ERRORS as error:
+            raise _explain(row, arrays, error) from error
+        if row.residuals:
+            ans, residuals = ans
+        if not traced:
+            return ans
+        scope = SCOPE.get()
+        if not (wanted and scope.recording and row.differentiable):
+            if type(ans) is tuple:
+                return tuple(_output(part, None) for part in ans)
+            out = _output(ans, None)
+            if row.view:
+                note_view(inputs[0], out)
+            return out
+        if row.shaped:
+            params["shapes"] = tuple(np.shape(a) for a in arrays)
+        node = _new(Node)
+        node.primitive = row
+        node.parents = tuple(parents)
+        if row.variadic:
+            keep = keep_inputs[-1]
+            node.saved = (ans if keep_ans else None, *(a if keep else None for a in arrays))
+        else:
+            node.saved = (
+                ans if keep_ans else None,
+                *[a if keep else None for a, keep in zip(arrays, keep_inputs, strict=True)],
+            )
+        if row.residuals:
+            node.saved = (*node.saved, residuals)
+        node.params = params
+        node.grad = node.retained = None
+        node.scope = scope
+        node.time = tick()
+        if type(ans) is tuple:
+            node.shape = node.dtype = None
+            if scope.observer is not None:
+                scope.observer(node)
+            return tuple(_select(ans, node, k) for k in range(len(ans)))
+        node.shape = ans.shape
+        node.dtype = ans.dtype
+        out = _output(ans, node)
+        if row.view:
+            note_view(inputs[0], out)
+        if scope.observer is not None:
+            scope.observer(node)
+        return out
+
+    return record
+
+
+def _make_effect(row: Primitive) -> Callable[..., Any]:
+    """Return the caller of a row that overwrites input 0 or draws random numbers."""
+    forward, name = row.forward, row.name
+
+    def run(*inputs: Any, **params: Any) -> Any:
+        arrays = [x._data if isinstance(x, Value) else operand(x, name) for x in inputs]
+        try:
+            ans = forward(*arrays, **params)
+        except _FORWARD_ERRORS as error:
+            raise _explain(row, arrays, error) from error
+        if row.effect == "write":
+            note_write(arrays[0], name)
+            return inputs[0]
+        return ans
+
+    return run
+
+
+def primitive(
+    name: str,
+    forward: Callable[..., Any],
+    samples: Samples,
+    *vjps: Callable[..., Any] | None,
+    doc: str,
+    **options: Any,
+) -> Callable[..., Any]:
+    """Register a row and return the function that computes and records it.
+
+    Args:
+        name: the row's name, unique in the registry.
+        forward: ``forward(*arrays, **params)``.
+        samples: inputs and parameters at which the derivative is checked.
+        *vjps: one derivative rule per input; None for an input without derivative.
+        doc: the function's docstring: formula, shapes, example.
+        **options: the other fields of `Primitive`.
+
+    Raises:
+        ArgumentError: the name is taken, or there is no samples function.
+    """
+    if name in PRIMITIVES:
+        raise ArgumentError(f"primitive: the name {name!r} is registered already")
+    if not callable(samples):
+        raise ArgumentError(
+            f"primitive {name!r}: samples must be a function of a random generator that yields "
+            f"(inputs, params); a primitive without samples would escape the gradient check"
+        )
+    row = Primitive(name, forward, samples, tuple(vjps), **options)
+    parameters = _parameters(forward)
+    if row.effect:
+        function = _make_effect(row)
+    elif len(parameters) == len(vjps) == 1 and all(vjps):
+        function = _make_unary(row)
+    elif len(parameters) == len(vjps) == 2 and all(vjps):
+        function = _make_binary(row)
+    else:
+        function = _make_general(row)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__module__ = "tinygrad_course.ops"
+    function.primitive = row  # type: ignore[attr-defined]
+    PRIMITIVES[name] = row
+    FUNCTIONS[name] = function
+    for numpy_function in row.numpy:
+        NUMPY_FUNCTIONS[numpy_function] = function
+    return function
+
+
+def _parameters(forward: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of a forward function; a ufunc's are its inputs."""
+    if isinstance(forward, np.ufunc):
+        return ["x", "y", "z"][: forward.nin]
+    return [p.name for p in inspect.signature(forward).parameters.values()]
+
+
+def nothing(_generator: np.random.Generator) -> Iterator[Sample]:
+    """Yield no samples: for the two rows that only the engine itself records."""
+    yield from ()
+
+
+def _select_rule(g: Any, _ans: Any, _x: Any, *, index: int, count: int) -> TupleGradient:
+    return TupleGradient(tuple(g if k == index else None for k in range(count)))
+
+
+_SELECT = Primitive("select", tuple.__getitem__, nothing, (_select_rule,))
+_ALIAS = Primitive("alias", lambda x: x, nothing, (lambda g, _ans, _x: g,))
+
+
+def _child(row: Primitive, data: Any, parent: Any, params: dict[str, Any] | None) -> Any:
+    node = _new(Node)
+    node.primitive = row
+    node.parents = (parent,)
+    node.saved = (None, None)
+    node.params = params
+    node.grad = node.retained = None
+    node.shape, node.dtype = data.shape, data.dtype
+    node.scope = SCOPE.get()
+    node.time = tick()
+    return _output(data, node)
+
+
+def _select(parts: tuple[Any, ...], node: Node, index: int) -> Any:
+    """Return result `index` of a node with several results, recorded unless it is a constant."""
+    if index in node.primitive.constant_outputs:
+        return _output(parts[index], None)
+    params = {"index": index, "count": len(parts)}
+    return _child(_SELECT, parts[index], node, params)
+
+
+def _alias(x: Value) -> Any:
+    return _child(_ALIAS, x._data, x._node or x, None)
+
+
+__all__ = [
+    "FUNCTIONS",
+    "NUMPY_FUNCTIONS",
+    "PRIMITIVES",
+    "Primitive",
+    "Sample",
+    "Samples",
+    "Scope",
+    "TupleGradient",
+    "note_view",
+    "operand",
+    "primitive",
+    "set_output_type",
+]
