@@ -1,6 +1,6 @@
 """What was measured, as text of at most 100 columns and as a dict for JSON."""
 
-import datetime
+import datetime as dt
 import math
 import os
 import platform
@@ -13,12 +13,13 @@ def empty(options):
     """Return a result without measurements: when, where and how."""
     return {
         "format": 1,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": {
             "cpu": cpu_model(),
             "cores": os.cpu_count(),
             "system": platform.platform(),
             "python": platform.python_version(),
+            "environment": steering(),
             "load_before": os.getloadavg() if hasattr(os, "getloadavg") else None,
         },
         "settings": {
@@ -34,6 +35,18 @@ def empty(options):
         "workloads": {},
         "graph": {},
     }
+
+
+def steering():
+    """Return the variables that make a numerical library choose other kernels than its own."""
+    words = ("CORETYPE", "CPU_TYPE", "ISA", "INSTRUCTIONS", "XLA_FLAGS")
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("OPENBLAS_", "MKL_", "ONEDNN_", "ATEN_", "NPY_", "XLA_"))
+        and any(word in name for word in words)
+    }
+    return dict(sorted(found.items()))
 
 
 def cpu_model():
@@ -54,22 +67,26 @@ def compare(values, reference, tolerance):
     The reference is the one without a library, or the first if that one does not take part.
     """
     reference = reference if reference in values else next(iter(values))
-    deviation = {
-        name: max(
-            abs(x - y) / max(abs(y), 1e-12)
-            for step, expected in zip(found, values[reference], strict=True)
-            for x, y in zip(step, expected, strict=True)
-        )
-        for name, found in values.items()
-    }
+    deviation = {name: furthest(found, values[reference]) for name, found in values.items()}
     return {
         "reference": reference,
         "tolerance": tolerance,
         "values": values,
         "deviation": deviation,
-        # written so that a NaN disagrees too
-        "disagree": [name for name, worst in deviation.items() if not worst <= tolerance],
+        "disagree": [name for name, worst in deviation.items() if worst > tolerance],
     }
+
+
+def furthest(found, expected):
+    """Return the largest relative difference; infinity where a number is not finite."""
+    pairs = [
+        (x, y)
+        for step, expected_step in zip(found, expected, strict=True)
+        for x, y in zip(step, expected_step, strict=True)
+    ]
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in pairs):
+        return math.inf
+    return max(abs(x - y) / max(abs(y), 1e-12) for x, y in pairs)
 
 
 def ratios(found):
@@ -120,10 +137,11 @@ def graph_table(graph):
             cells = [nodes, name]
             for part in ("forward", "backward"):
                 times = [1e9 * one[part] for one in found]
-                cells += [f"{statistics.median(times):.0f}", f"({min(times):.0f} .. {max(times):.0f})"]
-            size = found[0]["bytes"]
-            # the growth of a process comes in pages and pools, which hide a small graph
+                cells.append(f"{statistics.median(times):.0f}")
+                cells.append(f"({min(times):.0f} .. {max(times):.0f})")
             cells.append(f"{statistics.median(1e9 * one['drop'] for one in found):.0f}")
+            # the growth of a process comes in pages and pools, which hide a small graph
+            size = found[0]["bytes"]
             cells.append("-" if size is None or int(nodes) < 100_000 else f"{size:.0f}")
             rows.append(tuple(cells))
     return (
@@ -136,28 +154,34 @@ def graph_table(graph):
 def summary(result):
     """Return one line per workload: base/peer for every peer, and what went wrong."""
     found = result["workloads"]
-    peers = list(dict.fromkeys(peer for w in found.values() for peer in ratios(w)))
-    machine, settings = result["machine"], result["settings"]
+    machine, settings, libraries = result["machine"], result["settings"], result["libraries"]
+    system = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
     lines = [
-        "",
-        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
-        f"{settings['threads']} thread(s)",
-        *(f"  {name}: {about['version']}" for name, about in result["libraries"].items()),
+        f"\n{system}, {settings['threads']} thread(s), {settings['images']} images",
+        *(f"  {name}: {about['version']}" for name, about in libraries.items()),
+        *(f"  OpenBLAS uses its {kernels} kernels" for kernels in openblas_kernels(libraries)),
+        *(f"  set: {name}={value}" for name, value in machine["environment"].items()),
     ]
     if found:
-        base = next(iter(next(iter(found.values()))["seconds"]))
-        rows = [(f"{base}/peer", *peers)]
+        peers = list(dict.fromkeys(peer for one in found.values() for peer in ratios(one)))
+        rows = [("", *peers)]
         for name, one in found.items():
             compared = ratios(one)
             cells = [number(compared[p]["of_medians"]) if p in compared else "-" for p in peers]
-            rows.append((name, *cells))
-        lines += [f"\ntime of {base} / time of peer, medians of {settings['rounds']} rounds:"]
+            rows.append((f"{name}: {next(iter(one['seconds']))} /", *cells))
+        lines += [f"\nratios of the medians of {settings['rounds']} rounds, lower is better:"]
         lines += [aligned(rows).rstrip("\n")]
     lines += [f"left out: {text}" for text in result["left_out"]]
     lines += [f"ERROR: {text}" for text in result["problems"]]
     if settings["smoke"]:
         lines.append("smoke run: the times above mean nothing")
     return "\n".join(lines)
+
+
+def openblas_kernels(libraries):
+    """Return the processors for which OpenBLAS chose its kernels: one, unless something is odd."""
+    pools = [pool for about in libraries.values() for pool in about["pools"] or ()]
+    return sorted({pool["kernels"] for pool in pools if pool["kernels"]})
 
 
 def spread(values):

@@ -59,7 +59,7 @@ class Worker:
         try:
             self.process.stdin.write(json.dumps({"do": request, **arguments}) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
+        except OSError:
             raise WorkerError(f"{self.name} has ended") from None
         line = self.process.stdout.readline()
         if not line:
@@ -77,16 +77,12 @@ class Worker:
 def thread_settings(threads):
     """Return the environment that holds every numerical library to `threads` threads."""
     number = str(threads)
-    flags = os.environ.get("XLA_FLAGS", "")
-    if threads == 1:
-        flags += " --xla_cpu_multi_thread_eigen=false"
     return {
         "OPENBLAS_NUM_THREADS": number,
         "OMP_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
         "VECLIB_MAXIMUM_THREADS": number,
-        "PJRT_NPROC": number,  # the size of XLA's thread pool
-        "XLA_FLAGS": flags.strip(),
+        "PJRT_NPROC": number,  # XLA's thread pool; switching its threads off by flag is slower
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(HERE),
     }
@@ -144,6 +140,8 @@ def measure(workload, workers, options, problems):
         )
         say(f"  error: {problems[-1]}")
     agreed = [w for w in workers if w.name in values and w.name not in check["disagree"]]
+    if not agreed:
+        return None
 
     steps = {w.name: w.ask("calibrate", seconds=options.block) for w in agreed}
     blocks = {w.name: [] for w in agreed}
@@ -265,6 +263,7 @@ def main():
         run(options, result)
     except KeyboardInterrupt:
         interrupted = True
+        result["problems"].append("interrupted: not everything was measured")
         say("\ninterrupted: the workers are ended, what was finished follows")
     except WorkerError as error:
         result["problems"].append(str(error))

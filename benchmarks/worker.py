@@ -24,7 +24,7 @@ class Worker:
         self.count = 0
 
     def hello(self, threads):
-        """Report what was loaded and how many threads the numerical libraries really have."""
+        """Report what was loaded, and the threads and kernels of its numerical libraries."""
         if hasattr(self.module, "set_threads"):
             self.module.set_threads(threads)
         return {"version": self.module.VERSION, "pools": thread_pools()}
@@ -110,7 +110,11 @@ def thread_pools():
         from threadpoolctl import threadpool_info
     except ImportError:
         return None
-    return [[pool["prefix"], pool["num_threads"]] for pool in threadpool_info()]
+    # OpenBLAS also says for which processor its kernels were chosen: twice the speed, or half
+    return [
+        {"library": p["prefix"], "threads": p["num_threads"], "kernels": p.get("architecture")}
+        for p in threadpool_info()
+    ]
 
 
 def main():

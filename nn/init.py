@@ -62,7 +62,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Set every element to 0: hidden units of a layer then never differ (lesson 11 of the notes)."""
+    """Set every element to 0: then hidden units never differ (lesson 11 of the notes)."""
     return constant_(tensor, 0.0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_course import functions, ops
 from tinygrad_course.errors import ArgumentError, ShapeError
-from tinygrad_course.nn import functional as F
+from tinygrad_course.nn import functional as F  # noqa: N812 - PyTorch's habit
 from tinygrad_course.nn import init
 from tinygrad_course.nn.module import Module, cast_input
 from tinygrad_course.nn.parameter import Buffer, Parameter, default_dtype
@@ -174,7 +174,14 @@ class BatchNorm(Module):
             if self.momentum is None:
                 momentum = 1.0 / self.num_batches_tracked.item()
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, batch, momentum, self.eps
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            batch,
+            momentum,
+            self.eps,
         )
 
     def extra_repr(self) -> str:
@@ -325,5 +332,3 @@ class Sequential(Module):
 
     def __iter__(self) -> Any:
         return iter(self.layers)
-
-

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.nn import functional as F
+from tinygrad_course.nn import functional as F  # noqa: N812 - PyTorch's habit
 from tinygrad_course.nn.module import Module
 
 

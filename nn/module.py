@@ -8,7 +8,7 @@ forget.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run `forward` with this module noted as the place where operations are recorded."""
         outer = SCOPE.get()
         token = SCOPE.set(Scope(outer.recording, self, outer, outer.observer))
         try:
@@ -102,17 +103,17 @@ class Module:
 
     # ---- modes ---------------------------------------------------------------------------
 
-    def train(self: M, mode: bool = True) -> M:
+    def train(self, mode: bool = True) -> Self:
         """Switch this module and all below it to training mode, or out of it."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self: M) -> M:
+    def eval(self) -> Self:
         """Switch to evaluation: dropout passes everything, batch norm uses running statistics."""
         return self.train(mode=False)
 
-    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze or unfreeze all parameters."""
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
@@ -123,7 +124,7 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self: M, dtype: Any) -> M:
+    def to(self, dtype: Any) -> Self:
         """Convert all parameters and floating buffers to a dtype, in place.
 
         Raises:
@@ -138,7 +139,7 @@ class Module:
                 tensor._grad = None
         return self
 
-    def apply(self: M, function: Callable[[Module], Any]) -> M:
+    def apply(self, function: Callable[[Module], Any]) -> Self:
         """Call a function on this module and all below it."""
         for module in self.modules():
             function(module)
@@ -181,9 +182,9 @@ class Module:
         for name, tensor in mine.items():
             if name in state:
                 given = state[name]
-                tensor.data = np.asarray(given._data if isinstance(given, Tensor) else given).astype(
-                    tensor.dtype
-                )
+                tensor.data = np.asarray(
+                    given._data if isinstance(given, Tensor) else given
+                ).astype(tensor.dtype)
 
     # ---- text ----------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def set_default_dtype(dtype: Any) -> None:
         dtype('float64')
         >>> tc.set_default_dtype("float32")
     """
-    global _default_dtype
+    global _default_dtype  # noqa: PLW0603 - a setting of the process, as PyTorch's
     wanted = np.dtype(dtype)
     if wanted.kind != "f":
         raise DtypeError(f"set_default_dtype: needs a floating dtype, got {wanted}")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.errors import DataError
+from tinygrad_course.files import write_atomically
 from tinygrad_course.tensor import Tensor
 
 
 def save(
-    state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    state: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write arrays to a safetensors file, with optional text beside them.
 
@@ -35,28 +36,14 @@ def save(
         ...     nn.save(model.state_dict(), file)
         ...     model.load_state_dict(nn.load(file))
     """
-    from safetensors.numpy import save as serialize  # slow to import, needed here alone
+    from safetensors.numpy import save as serialize  # noqa: PLC0415 - slow to import, needed here alone
 
     arrays = {
         # Files hold C order, whatever the order in memory.
-        name: np.ascontiguousarray(value._data if isinstance(value, Tensor) else value)
+        name: np.asarray(value._data if isinstance(value, Tensor) else value, order="C")
         for name, value in state.items()
     }
     write_atomically(path, serialize(arrays, dict(metadata or {})))
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)  # mkstemp's 0600 would hide the result from everybody else
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -78,7 +65,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open  # slow to import, needed here alone
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - slow to import, needed here alone
 
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:

@@ -8,7 +8,7 @@ Tensors alike. Hyper-parameters are read from the group at every step, so a sche
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,18 @@ class Optimizer:
             or a group has an unknown option.
     """
 
+    update: Callable[..., None]
+    """``update(p, g, state, **hyper)``: change p and state in place."""
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise ArgumentError(f"{name}: params is one Tensor; pass a list: [tensor]")
         given = list(params)
         if not given:
-            raise ArgumentError(f"{name}: got no parameters; was model.parameters() used up before?")
+            raise ArgumentError(
+                f"{name}: got no parameters; was model.parameters() used up before?"
+            )
         groups = given if isinstance(given[0], dict) else [{"params": given}]
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
@@ -66,11 +71,13 @@ class Optimizer:
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.requires_grad or not p.is_leaf:
                 raise ArgumentError(
-                    f"{name}: parameter {i} of group {number} is not a leaf Tensor that requires grad"
+                    f"{name}: parameter {i} of group {number} is not a leaf Tensor that "
+                    f"requires grad"
                 )
             if id(p) in known:
                 raise ArgumentError(
-                    f"{name}: parameter {i} of group {number} (shape {p.shape}) stands in two places"
+                    f"{name}: parameter {i} of group {number} (shape {p.shape}) stands in two "
+                    f"places"
                 )
             known.add(id(p))
         self.param_groups.append({**self.defaults, **group, "params": params})
@@ -90,7 +97,8 @@ class Optimizer:
         update = self.update
         state = self.state
         for group in self.param_groups:
-            hyper = {key: value for key, value in group.items() if key != "params"}
+            hyper = dict(group)
+            del hyper["params"]
             for p in group["params"]:
                 if p._grad is None:
                     continue
@@ -100,11 +108,6 @@ class Optimizer:
                 data = p.data
                 update(data, p.grad, own, **hyper)
                 note_write(data, by)
-
-    @staticmethod
-    def update(p: Any, g: Any, state: dict[str, Any], **hyper: Any) -> None:
-        """Change p and state in place; every optimizer defines its own."""
-        raise NotImplementedError
 
     # ---- state ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class Write(NamedTuple):
     line: str
 
 
-_written: dict[int, tuple[Write, weakref.ref[Any]]] = {}
+_written: dict[int, tuple[int, str, str, weakref.ref[Any]]] = {}
 _last_write = 0
 
 
@@ -38,24 +39,23 @@ def owner(array: Any) -> Any:
     return array
 
 
-def note_write(array: Any, by: str, line: str = "") -> None:
+def note_write(array: Any, by: str) -> None:
     """Remember that the memory behind `array` has just been overwritten by the operation `by`."""
-    global _last_write
-    root = owner(array)
+    global _last_write  # noqa: PLW0603 - one clock a process
+    root = array if array.base is None else owner(array)
     key = id(root)
     _last_write = tick()
-    write = Write(_last_write, by, line)
     known = _written.get(key)
     # The weak reference forgets the entry with the array, because another array may get its id.
-    reference = known[1] if known else weakref.ref(root, lambda _: _written.pop(key, None))
-    _written[key] = (write, reference)
+    reference = known[3] if known else weakref.ref(root, lambda _: _written.pop(key, None))
+    _written[key] = (_last_write, by, "", reference)
 
 
 def name_line(array: Any) -> None:
     """Add the user's line to the latest noted write to `array`."""
     key = id(owner(array))
-    write, reference = _written[key]
-    _written[key] = (write._replace(line=user_line()), reference)
+    time, by, _, reference = _written[key]
+    _written[key] = (time, by, user_line(), reference)
 
 
 def last_write() -> int:
@@ -68,15 +68,17 @@ def write_after(array: Any, time: int) -> Write | None:
     if not isinstance(array, np.ndarray):
         return None
     known = _written.get(id(owner(array)))
-    return known[0] if known is not None and known[0].time > time else None
+    return Write(*known[:3]) if known is not None and known[0] > time else None
 
 
 def user_line() -> str:
     """Return ``file:line`` of the nearest caller outside this package, for error messages."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != "tinygrad_course":
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
-    return "unknown line"
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _inside(frame):
+        frame = frame.f_back
+    return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _inside(frame: FrameType) -> bool:
+    module: str = frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] == "tinygrad_course"

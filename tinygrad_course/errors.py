@@ -12,6 +12,7 @@ working for people who have never heard of this file::
     │   ├── FreedGraphError               a second backward through dropped values
     │   └── ModifiedValueError            a saved value was overwritten before backward
     ├── DataError(ValueError)             a file that is missing, truncated or of the wrong kind
+    ├── FileError(OSError)                a file or folder that cannot be written
     └── GradientError(AssertionError)     a gradient check that did not pass
 """
 
@@ -50,6 +51,10 @@ class ModifiedValueError(GraphError):
 
 class DataError(TinygradCourseError, ValueError):
     """A file that is missing, truncated or of the wrong kind."""
+
+
+class FileError(TinygradCourseError, OSError):
+    """A file or folder that cannot be written."""
 
 
 class GradientError(TinygradCourseError, AssertionError):

@@ -38,7 +38,7 @@ def speaks(language: str, words: dict[str, str]) -> Callable[[F], F]:
                 )
             return function(*args, **kwargs)
 
-        return cast(F, speak)
+        return cast("F", speak)
 
     return decorate
 
@@ -66,7 +66,7 @@ def _axes(axis: Any) -> Any:
 
 
 @implements(np.sum)
-def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
+def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
     """Sum over `axis` (all axes by default).
 
     Example:
@@ -104,7 +104,7 @@ def var(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -
 
 
 @implements(np.max, np.amax)
-def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
     """Take the maximum over `axis`; tied elements share the gradient equally.
 
     Example:
@@ -116,7 +116,7 @@ def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 @implements(np.min, np.amin)
-def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
     """Take the minimum over `axis`; tied elements share the gradient equally.
 
     Example:
@@ -152,7 +152,7 @@ def argmin(x: Any, axis: int | None = None) -> Any:
 
 
 @implements(np.all)
-def all(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def all(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
     """Return whether all elements along `axis` are true.
 
     Example:
@@ -164,7 +164,7 @@ def all(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 @implements(np.any)
-def any(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def any(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:  # noqa: A001 - NumPy's name
     """Return whether any element along `axis` is true.
 
     Example:
@@ -325,9 +325,8 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 
 
 def _several(name: str, xs: Any) -> tuple[Any, ...]:
-    if isinstance(xs, Value) or not isinstance(xs, Sequence):
-        xs = list(xs)
-    if not len(xs):
+    xs = list(xs)
+    if not xs:
         raise ArgumentError(f"{name}: got no arrays; expected a sequence of at least one")
     return tuple(xs)
 
@@ -369,13 +368,15 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> An
         (Tensor([1., 2.]), Tensor([3., 4.]))
     """
     if np.ndim(indices_or_sections) == 0:
-        size, sections = np.shape(x)[axis], int(cast(int, indices_or_sections))
+        size, sections = np.shape(x)[axis], int(cast("int", indices_or_sections))
         if sections < 1 or size % sections:
-            raise ShapeError(f"split: {size} elements along axis {axis} do not divide by {sections}")
+            raise ShapeError(
+                f"split: {size} elements along axis {axis} do not divide by {sections}"
+            )
         step = size // sections
         indices: tuple[int, ...] = tuple(range(step, size, step))
     else:
-        indices = tuple(int(i) for i in cast(Sequence[int], indices_or_sections))
+        indices = tuple(int(i) for i in cast("Sequence[int]", indices_or_sections))
     return ops.split_at(x, sections=indices, axis=axis)
 
 
@@ -421,7 +422,7 @@ def dot(x: Any, y: Any) -> Any:
     return ops.matmul(x, y)
 
 
-for _function, _ours in {
+_DESCRIBING: dict[Any, Any] = {
     np.shape: lambda x: np.shape(x._data),
     np.ndim: lambda x: x._data.ndim,
     np.size: lambda x: x._data.size,
@@ -429,8 +430,8 @@ for _function, _ours in {
     np.ones_like: lambda x, **k: np.ones_like(x._data, **k),
     np.array_equal: lambda a, b: bool(np.array_equal(_raw(a), _raw(b))),
     np.allclose: lambda a, b, **k: bool(np.allclose(_raw(a), _raw(b), **k)),
-}.items():
-    NUMPY_FUNCTIONS[_function] = _ours  # these only describe: plain Python or arrays come back
+}
+NUMPY_FUNCTIONS.update(_DESCRIBING)  # these only describe: plain Python or arrays come back
 
 
 def _raw(x: Any) -> Any:

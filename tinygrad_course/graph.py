@@ -60,12 +60,12 @@ class Scope:
         return found[::-1]
 
 
-SCOPE: ContextVar[Scope] = ContextVar("SCOPE", default=Scope())
+SCOPE: ContextVar[Scope] = ContextVar("SCOPE", default=Scope())  # noqa: B039 - never changed
 """The scope of the current thread or task."""
 
 
 class _Recording:
-    """Switch recording on or off: a context manager, and a decorator of functions and coroutines."""
+    """Switch recording on or off: a context manager and a decorator, also of coroutines."""
 
     recording: ClassVar[bool]
 
@@ -74,9 +74,7 @@ class _Recording:
 
     def __enter__(self) -> None:
         outer = SCOPE.get()
-        self._tokens.append(
-            SCOPE.set(Scope(self.recording, parent=outer, observer=outer.observer))
-        )
+        self._tokens.append(SCOPE.set(Scope(self.recording, parent=outer, observer=outer.observer)))
 
     def __exit__(self, *_exception: object) -> None:
         SCOPE.reset(self._tokens.pop())
@@ -254,7 +252,7 @@ def _freed(node: Node) -> FreedGraphError:
     )
 
 
-def walk(
+def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth of a backward pass
     order: Sequence[Node],
     deposit: Callable[[Value, Any, Any, tuple[Any, ...]], None],
     *,
@@ -294,14 +292,14 @@ def walk(
                 continue
             if type(parent) is Node:
                 if piece.shape != parent.shape:
-                    piece = unbroadcast(piece, parent.shape, primitive.name)
+                    piece = unbroadcast(piece, parent.shape, primitive.name)  # noqa: PLW2901
                 if parent.dtype is not node.dtype and parent.dtype != piece.dtype:
-                    piece = cast(piece, parent.dtype)
+                    piece = cast(piece, parent.dtype)  # noqa: PLW2901
                 parent.grad = piece if parent.grad is None else parent.grad + piece
             elif parent is not None:
                 shape = parent._data.shape  # type: ignore[union-attr]  # not a Node, not None
                 if piece.shape != shape:
-                    piece = unbroadcast(piece, shape, primitive.name)
+                    piece = unbroadcast(piece, shape, primitive.name)  # noqa: PLW2901
                 deposit(parent, piece, g, saved)  # type: ignore[arg-type]
 
 
@@ -315,20 +313,19 @@ def owned(piece: Any, upstream: Any, saved: tuple[Any, ...]) -> bool:
 
     A rule may hand on its upstream gradient (add), a view of it (reshape), or a saved array.
     """
-    return (
-        type(piece) is np.ndarray
-        and piece.base is None
-        and piece is not upstream
-        and piece.flags.writeable
-        and all(piece is not array for array in saved)
-    )
+    if type(piece) is not np.ndarray or piece.base is not None or piece is upstream:
+        return False
+    for array in saved:
+        if piece is array:
+            return False
+    return bool(piece.flags.writeable)
 
 
 def accumulate(leaf: Value, piece: Any, upstream: Any, saved: tuple[Any, ...]) -> None:
     """Add `piece` to the gradient that `leaf` owns, in place once there is one."""
     have = leaf._grad
-    if type(piece) is type(have) and type(have) is not np.ndarray:  # two NumPy scalars
-        leaf._grad = have + piece
+    if type(piece) is type(have) and type(have) is not np.ndarray:
+        leaf._grad = have + piece  # type: ignore[operator]  # two NumPy scalars
         return
     data = leaf._data
     if have is None:
@@ -345,7 +342,7 @@ def accumulate(leaf: Value, piece: Any, upstream: Any, saved: tuple[Any, ...]) -
 
 
 def backward(root: Value, gradient: Any, *, retain_graph: bool = False) -> None:
-    """Add d(root)/d(leaf), multiplied by `gradient`, to the gradient of every leaf behind `root`."""
+    """Add d(root)/d(leaf), times `gradient`, to the gradient of every leaf behind `root`."""
     node = root._node
     if node is None:
         accumulate(root, gradient, gradient, ())

@@ -18,6 +18,7 @@ import numpy as np
 
 from tinygrad_course.errors import ArgumentError, GradientError
 from tinygrad_course.graph import Value, enable_grad, no_grad
+from tinygrad_course.primitive import FUNCTIONS, PRIMITIVES
 from tinygrad_course.random import generator as default_generator
 from tinygrad_course.tensor import Tensor
 from tinygrad_course.transforms import gradients
@@ -123,14 +124,19 @@ class GradcheckReport:
     def _headline(self) -> str:
         if not np.isfinite(self.difference):
             return f"gradcheck: {self.verdict.upper()}"
-        return f"gradcheck: {self.verdict.upper()}  difference {self.difference:.1e}: {self.reading}"
+        return (
+            f"gradcheck: {self.verdict.upper()}  difference {self.difference:.1e}: {self.reading}"
+        )
 
     def __str__(self) -> str:
         lines = [self._headline()]
         if self.rows:
             table = [_HEAD, *_table(self.rows)]
             widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
-            lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(t, widths, strict=True)).rstrip() for t in table]
+            lines += [
+                "  " + "  ".join(c.ljust(w) for c, w in zip(t, widths, strict=True)).rstrip()
+                for t in table
+            ]
         lines += [f"  {finding.kind}: {finding.message}" for finding in self.findings]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
@@ -286,7 +292,11 @@ def _compare(
     if worst is None:
         row = InputRow(name, point.shape, 0, 0.0, None, 0.0, 0.0, 0.0, "pass")
         return row, [], notes
-    place = None if chosen[worst] == -1 else tuple(int(k) for k in np.unravel_index(chosen[worst], point.shape))
+    place = (
+        None
+        if chosen[worst] == -1
+        else tuple(int(k) for k in np.unravel_index(chosen[worst], point.shape))
+    )
     numeric = np.array([e.value for e in estimates])
     noise = 3 * float(np.linalg.norm([e.error for e in estimates]))
     zero = max(np.linalg.norm(grad[chosen]), np.linalg.norm(numeric)) <= noise
@@ -319,7 +329,11 @@ def _whole_direction(
             flat[:] = original
 
     reach = (rms or 1.0) * np.sqrt(flat.size)
-    return "all of them along one random direction", _difference(evaluate, shift, reach), float(grad @ direction)
+    return (
+        "all of them along one random direction",
+        _difference(evaluate, shift, reach),
+        float(grad @ direction),
+    )
 
 
 def _norms(analytic: np.ndarray, numeric: np.ndarray) -> tuple[float, float, float]:
@@ -347,17 +361,23 @@ def _findings(row: InputRow, verdicts: list[str], *, missing: bool) -> list[Find
     where = "along a random direction" if row.index is None else f"at {list(row.index)}"
     count = verdicts.count(row.verdict)
     values = f"analytic {row.analytic:.8g}, numeric {row.numeric:.8g} ± {row.error:.0e}"
-    kind, text = row.verdict, f"{count} of {len(verdicts)} elements disagree, worst {where}: {values}"
+    kind, text = (
+        row.verdict,
+        f"{count} of {len(verdicts)} elements disagree, worst {where}: {values}",
+    )
     if row.verdict == "kink":
-        text = f"{count} of {len(verdicts)} elements lie at a kink or tie, for instance {where}: {values}"
+        text = (
+            f"{count} of {len(verdicts)} elements lie at a kink or tie, such as {where}: {values}"
+        )
     elif row.verdict == "inconclusive":
         text = f"the differences are too noisy to decide, worst {where}: {values}"
     elif missing:
-        kind, text = "missing", f"no gradient arrived, but the result depends on it {where}: {values}"
+        kind, text = (
+            "missing",
+            f"no gradient arrived, but the result depends on it {where}: {values}",
+        )
     message = f"{row.name}: {text}"
-    return [
-        Finding(kind, row.name, message, row.index, row.analytic, row.numeric, row.error)
-    ]
+    return [Finding(kind, row.name, message, row.index, row.analytic, row.numeric, row.error)]
 
 
 def _report(
@@ -510,7 +530,9 @@ def _check_function(
             given = [Tensor(x) if _is_floating(x) else x for x in points]
             return _weighted([out.data for out in _outputs(f(*given))], weights)
 
-    return _check_points({f"input {i}": points[i] for i in places}, analytic, evaluate, rng, max_elements)
+    return _check_points(
+        {f"input {i}": points[i] for i in places}, analytic, evaluate, rng, max_elements
+    )
 
 
 def _weighted(results: list[Any], weights: list[Any]) -> tuple[float, float]:
@@ -540,7 +562,9 @@ def _check_points(
     bad = [name for name, g in analytic.items() if g is not None and not np.all(np.isfinite(g))]
     if bad or not np.isfinite(first):
         what = f"the gradient of {bad[0]}" if bad else "the function's value"
-        return _alone("nonfinite", f"{what} is not finite at this point", bad[0] if bad else "value")
+        return _alone(
+            "nonfinite", f"{what} is not finite at this point", bad[0] if bad else "value"
+        )
     rows: list[InputRow] = []
     findings: list[Finding] = []
     notes: list[str] = []
@@ -555,9 +579,7 @@ def _check_points(
 
     gaps = sizes_a = sizes_n = 0.0
     for name, point in points.items():
-        row, found, said = _compare(
-            name, point, analytic[name], evaluate, rng, max_elements, tick
-        )
+        row, found, said = _compare(name, point, analytic[name], evaluate, rng, max_elements, tick)
         rows.append(row)
         findings += found
         notes += said
@@ -626,7 +648,7 @@ def gradcheck_module(
         wanted = [p for p in named.values() if p.requires_grad]
         found = iter(gradients(result, wanted) if result.requires_grad else [None] * len(wanted))
         analytic = {name: next(found) for name, p in named.items() if p.requires_grad}
-        points = {name: points[name] for name in analytic}
+        checked = {name: points[name] for name in analytic}
 
         def evaluate() -> tuple[float, float]:
             with no_grad():
@@ -634,7 +656,7 @@ def gradcheck_module(
             return number, abs(number)
 
         rng = np.random.default_rng(seed)
-        return _check_points(points, analytic, evaluate, rng, max_elements, progress)
+        return _check_points(checked, analytic, evaluate, rng, max_elements, progress)
 
 
 @contextmanager
@@ -656,10 +678,37 @@ def _in_float64(model: Any, named: dict[str, Any]) -> Iterator[dict[str, np.ndar
 def _same_randomness(model: Any) -> Iterator[None]:
     """Rewind every generator that the model draws from when the block ends."""
     generators = [default_generator()]
-    generators += [m.generator for m in model.modules() if getattr(m, "generator", None) is not None]
+    generators += [
+        m.generator for m in model.modules() if getattr(m, "generator", None) is not None
+    ]
     states = [g.bit_generator.state for g in generators]
     try:
         yield
     finally:
         for g, state in zip(generators, states, strict=True):
             g.bit_generator.state = state
+
+
+def check_primitive(name: str, *, order: int = 2, seed: int = 0) -> list[GradcheckReport]:
+    """Check a registered primitive over all its samples; one report per sample.
+
+    Raises:
+        ArgumentError: no primitive has this name.
+
+    Example:
+        >>> from tinygrad_course.numerical import check_primitive
+        >>> all(check_primitive("tanh"))
+        True
+    """
+    row = PRIMITIVES.get(name)
+    if row is None:
+        raise ArgumentError(f"check_primitive: there is no primitive {name!r}")
+    function = FUNCTIONS[name]
+    reports = []
+    for inputs, params in row.samples(np.random.default_rng(seed)):
+
+        def call(*tensors: Any, params: Any = params) -> Any:
+            return function(*tensors, **params)
+
+        reports.append(gradcheck(call, *inputs, order=order, seed=seed))
+    return reports

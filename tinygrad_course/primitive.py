@@ -32,6 +32,9 @@ from tinygrad_course.graph import SCOPE, Node, Scope, Value, describe, gradients
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
 """Inputs and parameters at which a primitive is checked."""
 
+Op = Callable[..., Any]
+"""A recording function: arrays to arrays, Tensors to Tensors."""
+
 Samples = Callable[[np.random.Generator], Iterable[Sample]]
 
 ENGINE_KEYWORDS = frozenset({"shapes", "residuals", "wanted"})
@@ -159,7 +162,6 @@ def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
         return lambda g, node: _pull_joint(row, g, node, node.saved)
     if len(row.vjps) == 1:
         (rule,) = row.vjps
-        assert rule is None or callable(rule)
 
         def pull_unary(g: Any, node: Node) -> Sequence[Any]:
             ans, x = node.saved  # type: ignore[misc]  # the walk has checked it
@@ -185,6 +187,19 @@ def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
             )
 
         return pull_binary
+    if len(row.vjps) == 3:
+        rule_x, rule_y, rule_z = row.vjps
+
+        def pull_ternary(g: Any, node: Node) -> Sequence[Any]:
+            ans, x, y, z = node.saved  # type: ignore[misc]
+            of_x, of_y, of_z = node.parents
+            return (
+                None if of_x is None else rule_x(g, ans, x, y, z),  # type: ignore[misc]
+                None if of_y is None else rule_y(g, ans, x, y, z),  # type: ignore[misc]
+                None if of_z is None else rule_z(g, ans, x, y, z),  # type: ignore[misc]
+            )
+
+        return pull_ternary
     return lambda g, node: _pull_general(row, g, node, node.saved)
 
 
@@ -197,15 +212,16 @@ def _pull_general(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[An
 
 
 def _pull_joint(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]:
-    assert row.joint is not None
     if type(g) is TupleGradient:
         g = g.pieces
-    wanted = tuple(parent is not None for parent in node.parents)
+    wanted = [parent is not None for parent in node.parents]
     params = node.params or {}
     if row.residuals:
         *saved, residuals = saved
         params = {**params, "residuals": residuals}
-    pieces = row.joint(g, *saved, wanted=wanted, **params)
+    pieces = row.joint(g, *saved, wanted=wanted, **params)  # type: ignore[misc]  # it has one
+    if all(wanted):
+        return pieces  # type: ignore[no-any-return]
     return [piece if want else None for piece, want in zip(pieces, wanted, strict=True)]
 
 
@@ -220,8 +236,7 @@ def _make_pull_recorded(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
 
 def _lift(node: Node) -> tuple[Any, ...]:
     """Return the saved values of a node as Tensors that stand at their old place in the graph."""
-    assert node.saved is not None
-    ans, *inputs = node.saved[: len(node.parents) + 1]
+    ans, *inputs = node.saved[: len(node.parents) + 1]  # type: ignore[index]  # the walk checked
     if type(ans) is tuple:
         ans = tuple(_select(ans, node, k) for k in range(len(ans)))
     elif ans is not None:
@@ -237,7 +252,6 @@ def _lift(node: Node) -> tuple[Any, ...]:
 
 def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
     """Differentiate the row's formula, which is written in differentiable operations."""
-    assert row.formula is not None
     _, *inputs = _lift(node)
     # Fresh names for the inputs: the walk then ends at them, however large the graph behind is.
     inputs = [
@@ -245,9 +259,11 @@ def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
         for x, parent in zip(inputs, node.parents, strict=True)
     ]
     params = {k: v for k, v in (node.params or {}).items() if k not in ENGINE_KEYWORDS}
-    results = row.formula(*inputs, **params)
+    results = row.formula(*inputs, **params)  # type: ignore[misc]  # it has one
     if type(g) is TupleGradient:
-        chosen = [(r, piece) for r, piece in zip(results, g.pieces, strict=False) if piece is not None]
+        chosen = [
+            (r, piece) for r, piece in zip(results, g.pieces, strict=False) if piece is not None
+        ]
         roots, starts = [r for r, _ in chosen], [piece for _, piece in chosen]
     else:
         roots, starts = [results], [g]
@@ -266,12 +282,14 @@ def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
 
 _output_type: type[Value] = Value
 _new: Callable[[type], Any] = object.__new__
-_RAW = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_})
+_RAW = frozenset(
+    {np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_}
+)
 
 
 def set_output_type(cls: type[Value]) -> None:
     """Tell this module which subclass of `Value` the results of operations are."""
-    global _output_type
+    global _output_type  # noqa: PLW0603 - set once, by the module above that defines Tensor
     _output_type = cls
 
 
@@ -292,8 +310,7 @@ def operand(x: Any, name: str) -> Any:
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise DtypeError(
-            f"{name}: got {x!r} of type {type(x).__name__}; "
-            f"expected a Tensor, an array or a number"
+            f"{name}: got {x!r} of type {type(x).__name__}; expected a Tensor, an array or a number"
         )
     return array
 
@@ -449,80 +466,144 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:
     return record
 
 
-def _make_general(row: Primitive) -> Callable[..., Any]:
-    """Return the recorder of any other row: parameters, optional or many inputs, several results."""
+def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop costs a microsecond
+    """Return the recorder of a row with three inputs, the last perhaps absent."""
     forward, name = row.forward, row.name
-    keep_ans, *keep_inputs = row.keeps
-    rules = row.vjps
-    if row.variadic:
-        rules = ()
+    keep_ans, keep_x, keep_y, keep_z = row.keeps
+    rule_x, rule_y, rule_z = (rule is not None for rule in row.vjps)
+    optional = list(inspect.signature(forward).parameters.values())[2].default is None
+
+    def record(x: Any, y: Any, z: Any = None) -> Any:  # noqa: C901 - the same
+        traced = False
+        of_x = of_y = of_z = None
+        if isinstance(x, Value):
+            traced = True
+            of_x = (x._node or x) if rule_x and x._needs else None
+            x = x._data
+        elif type(x) not in _RAW:
+            x = operand(x, name)
+        if isinstance(y, Value):
+            traced = True
+            of_y = (y._node or y) if rule_y and y._needs else None
+            y = y._data
+        elif type(y) not in _RAW:
+            y = operand(y, name)
+        if isinstance(z, Value):
+            traced = True
+            of_z = (z._node or z) if rule_z and z._needs else None
+            z = z._data
+        elif z is None and not optional:
+            raise DtypeError(f"{name}: takes three inputs, got two")
+        elif type(z) not in _RAW:
+            z = operand(z, name)
+        try:
+            ans = forward(x, y, z)
+        except _FORWARD_ERRORS as error:
+            raise _explain(row, (x, y, z), error) from error
+        if not traced:
+            return ans
+        scope = SCOPE.get()
+        parents = (of_x, of_y, of_z)
+        if of_x is of_y is of_z is None or not scope.recording:
+            return _output(ans, None)
+        node = _new(Node)
+        node.primitive = row
+        node.parents = parents
+        node.saved = (
+            ans if keep_ans else None,
+            x if keep_x else None,
+            y if keep_y else None,
+            z if keep_z else None,
+        )
+        node.params = node.grad = node.retained = None
+        node.shape = ans.shape
+        node.dtype = ans.dtype
+        node.scope = scope
+        node.time = tick()
+        if scope.observer is not None:
+            scope.observer(node)
+        return _output(ans, node)
+
+    return record
+
+
+def _make_general(row: Primitive) -> Callable[..., Any]:
+    """Return the recorder of any other row: parameters, optional inputs, several results, ...."""
+    forward, name, residual = row.forward, row.name, row.residuals
+    rules = () if row.variadic else row.vjps
+    shaped, differentiable = row.shaped, row.differentiable
 
     def record(*inputs: Any, **params: Any) -> Any:
-        arrays = []
-        parents: list[Any] = []
-        traced = wanted = False
-        for i, x in enumerate(inputs):
-            if isinstance(x, Value):
-                arrays.append(x._data)
-                traced = True
-                if x._needs and (not rules or rules[i] is not None):
-                    parents.append(x._node or x)
-                    wanted = True
-                else:
-                    parents.append(None)
-            else:
-                arrays.append(x if type(x) in _RAW else operand(x, name))
-                parents.append(None)
+        arrays, parents, traced, wanted = _receive(inputs, rules, name)
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:
             raise _explain(row, arrays, error) from error
-        if row.residuals:
-            ans, residuals = ans
+        kept: tuple[Any, ...] = ()
+        if residual:
+            ans, *kept = ans
         if not traced:
             return ans
         scope = SCOPE.get()
-        if not (wanted and scope.recording and row.differentiable):
+        if not (wanted and differentiable and scope.recording):
             if type(ans) is tuple:
                 return tuple(_output(part, None) for part in ans)
-            out = _output(ans, None)
-            if row.view:
-                note_view(inputs[0], out)
-            return out
-        if row.shaped:
-            params["shapes"] = tuple(np.shape(a) for a in arrays)
+            return _seen(row, inputs[0], _output(ans, None))
+        if shaped:
+            params["shapes"] = tuple([np.shape(a) for a in arrays])
         node = _new(Node)
         node.primitive = row
         node.parents = tuple(parents)
-        if row.variadic:
-            keep = keep_inputs[-1]
-            node.saved = (ans if keep_ans else None, *(a if keep else None for a in arrays))
-        else:
-            node.saved = (
-                ans if keep_ans else None,
-                *[a if keep else None for a, keep in zip(arrays, keep_inputs, strict=True)],
-            )
-        if row.residuals:
-            node.saved = (*node.saved, residuals)
+        node.saved = _keep(row, ans, arrays, kept)
         node.params = params
         node.grad = node.retained = None
         node.scope = scope
         node.time = tick()
-        if type(ans) is tuple:
-            node.shape = node.dtype = None
-            if scope.observer is not None:
-                scope.observer(node)
-            return tuple(_select(ans, node, k) for k in range(len(ans)))
-        node.shape = ans.shape
-        node.dtype = ans.dtype
-        out = _output(ans, node)
-        if row.view:
-            note_view(inputs[0], out)
+        several = type(ans) is tuple
+        node.shape, node.dtype = (None, None) if several else (ans.shape, ans.dtype)
         if scope.observer is not None:
             scope.observer(node)
-        return out
+        if several:
+            return tuple(_select(ans, node, k) for k in range(len(ans)))
+        return _seen(row, inputs[0], _output(ans, node))
 
     return record
+
+
+def _receive(
+    inputs: tuple[Any, ...], rules: Sequence[Any], name: str
+) -> tuple[list[Any], list[Any], bool, bool]:
+    """Return the arrays, the parents, whether a Tensor is among them and whether one is wanted."""
+    arrays, parents = [], []
+    traced = wanted = False
+    for i, x in enumerate(inputs):
+        parent = None
+        if isinstance(x, Value):
+            arrays.append(x._data)
+            traced = True
+            if x._needs and (not rules or rules[i] is not None):
+                parent = x._node or x
+                wanted = True
+        else:
+            arrays.append(x if type(x) in _RAW else operand(x, name))
+        parents.append(parent)
+    return arrays, parents, traced, wanted
+
+
+def _keep(row: Primitive, ans: Any, arrays: list[Any], residuals: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what the derivative will read: the result, the inputs, and residuals at the end."""
+    keep_ans, *keeps = row.keeps
+    if row.variadic:  # the last flag holds for all further inputs
+        keeps += [keeps[-1]] * (len(arrays) - len(keeps))
+    saved = [a if keep else None for a, keep in zip(arrays, keeps, strict=False)]
+    return (ans if keep_ans else None, *saved, *residuals)
+
+
+def _seen(row: Primitive, base: Any, out: Any) -> Any:
+    """Return `out`, noted as a view if the row makes one."""
+    if row.view and isinstance(base, Value):
+        note_view(base, out)
+    return out
 
 
 def _make_effect(row: Primitive) -> Callable[..., Any]:
@@ -579,6 +660,8 @@ def primitive(
         function = _make_unary(row)
     elif len(parameters) == len(vjps) == 2 and all(vjps):
         function = _make_binary(row)
+    elif len(parameters) == len(vjps) == 3 and not row.joint:
+        function = _make_ternary(row)
     else:
         function = _make_general(row)
     function.__name__ = function.__qualname__ = name
@@ -641,6 +724,7 @@ __all__ = [
     "FUNCTIONS",
     "NUMPY_FUNCTIONS",
     "PRIMITIVES",
+    "Op",
     "Primitive",
     "Sample",
     "Samples",

@@ -21,7 +21,7 @@ def seed(n: int) -> None:
         >>> a == tc.generator().random()
         True
     """
-    global _default
+    global _default  # noqa: PLW0603 - one default generator a process
     _default = np.random.Generator(np.random.SFC64(np.random.SeedSequence(n)))
 
 

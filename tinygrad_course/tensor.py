@@ -7,7 +7,7 @@ first argument. Only what is public about a Tensor is written here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -339,26 +339,26 @@ class Tensor(Value):
             ops.assign_at(self, value, key=key)
             name_line(target)
 
-    def __iadd__(self, other: Any) -> Tensor:
+    def __iadd__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t += value", ops.add, other)
 
-    def __isub__(self, other: Any) -> Tensor:
+    def __isub__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t -= value", ops.subtract, other)
 
-    def __imul__(self, other: Any) -> Tensor:
+    def __imul__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t *= value", ops.multiply, other)
 
-    def __itruediv__(self, other: Any) -> Tensor:
+    def __itruediv__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t /= value", ops.divide, other)
 
-    def __ipow__(self, other: Any) -> Tensor:
+    def __ipow__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t **= value", ops.power, other)
 
     def _records(self, other: Any) -> bool:
         needs = self._needs or (isinstance(other, Value) and other._needs)
         return needs and SCOPE.get().recording
 
-    def _in_place(self, what: str, function: Any, other: Any) -> Tensor:
+    def _in_place(self, what: str, function: Any, other: Any) -> Self:
         if self._records(other):
             self._become(what, function(self, other))
         else:
@@ -521,7 +521,7 @@ def array(data: Any, *, dtype: Any = None) -> Tensor:
         result = Tensor(np.array(result))
     elif result is data:
         result = ops.copy(result)
-    out: Tensor = result  # type: ignore[assignment]  # Values are Tensors above this module
+    out: Tensor = result
     return out if dtype is None else out.astype(dtype)
 
 

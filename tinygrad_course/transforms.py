@@ -81,9 +81,7 @@ def _start(index: int, root: Tensor, start: Any, create_graph: bool) -> Any:
         raise ArgumentError(f"gradients: output {index} is {type(root).__name__}, not a Tensor")
     if start is None:
         if root.size != 1:
-            raise GraphError(
-                f"gradients: output {index} has shape {root.shape}; pass grad_outputs"
-            )
+            raise GraphError(f"gradients: output {index} has shape {root.shape}; pass grad_outputs")
         start = np.ones(root.shape, root.dtype)[()]
     elif np.shape(start) != root.shape:
         raise ShapeError(

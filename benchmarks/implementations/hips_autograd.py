@@ -47,8 +47,8 @@ def network(data):
         index = batches[i % len(batches)]
         value, gradients = loss_and_gradients(layers, X[index], Y[index])
         for (W, b), (dW, db) in zip(layers, gradients, strict=True):
-            W -= lr * dW
-            b -= lr * db
+            W -= lr * dW  # noqa: PLW2901 - in place
+            b -= lr * db  # noqa: PLW2901
         return (float(value),)
 
     return step

@@ -1,6 +1,7 @@
 """tinygrad_course, eager: its own modules, loss and optimizer."""
 
 import numpy as np
+
 import tinygrad_course as tc
 from tinygrad_course import nn, optim
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_course.errors import ArgumentError
 from tinygrad_course.ops.samples import values
-from tinygrad_course.primitive import Sample, primitive
+from tinygrad_course.primitive import Op, Sample, primitive
 
 MASK_LEVELS = 1 << 16
 """A mask compares 16 random bits per element with a threshold."""
@@ -29,7 +29,7 @@ def _assignments(rng: np.random.Generator) -> Iterator[Sample]:
     yield (np.zeros((2, 3)), values(rng, (3,), -2, 2)), {}
 
 
-assign = primitive(
+assign: Op = primitive(
     "assign",
     _assign,
     _assignments,
@@ -56,7 +56,7 @@ def _assignments_at(rng: np.random.Generator) -> Iterator[Sample]:
     yield (np.zeros((4,)), values(rng, (2,), -2, 2)), {"key": np.array([3, 0])}
 
 
-assign_at = primitive(
+assign_at: Op = primitive(
     "assign_at",
     _assign_at,
     _assignments_at,
@@ -74,7 +74,9 @@ def effective_keep(keep_prob: float) -> float:
     return threshold / MASK_LEVELS
 
 
-def _random_mask(*, generator: np.random.Generator, shape: tuple[int, ...], keep_prob: float) -> Any:
+def _random_mask(
+    *, generator: np.random.Generator, shape: tuple[int, ...], keep_prob: float
+) -> Any:
     threshold = round(effective_keep(keep_prob) * MASK_LEVELS)
     size = int(np.prod(shape))
     # 16 bits per element: five times faster than a float each, and the scale is exact.
@@ -87,7 +89,7 @@ def _draws(rng: np.random.Generator) -> Iterator[Sample]:
         yield (), {"generator": rng, "shape": (2, 3), "keep_prob": keep_prob}
 
 
-random_mask = primitive(
+random_mask: Op = primitive(
     "random_mask",
     _random_mask,
     _draws,

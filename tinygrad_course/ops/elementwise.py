@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.ops.samples import nonzeros, pairs, reals, values
-from tinygrad_course.primitive import Sample, primitive
+from tinygrad_course.primitive import Op, Sample, primitive
 
 # ---- arithmetic ---------------------------------------------------------------------------
 
-add = primitive(
+add: Op = primitive(
     "add",
     np.add,
     pairs(),
@@ -34,7 +34,7 @@ add = primitive(
     """,
 )
 
-subtract = primitive(
+subtract: Op = primitive(
     "subtract",
     np.subtract,
     pairs(),
@@ -52,7 +52,7 @@ subtract = primitive(
     """,
 )
 
-multiply = primitive(
+multiply: Op = primitive(
     "multiply",
     np.multiply,
     pairs(),
@@ -70,7 +70,7 @@ multiply = primitive(
     """,
 )
 
-divide = primitive(
+divide: Op = primitive(
     "divide",
     np.divide,
     pairs(0.5, 2.0),
@@ -88,7 +88,7 @@ divide = primitive(
     """,
 )
 
-negative = primitive(
+negative: Op = primitive(
     "negative",
     np.negative,
     reals(),
@@ -124,7 +124,7 @@ def _powers(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (3,), -2.0, 2.0), 3), {}
 
 
-power = primitive(
+power: Op = primitive(
     "power",
     np.power,
     _powers,
@@ -143,7 +143,7 @@ power = primitive(
     """,
 )
 
-square = primitive(
+square: Op = primitive(
     "square",
     np.square,
     reals(),
@@ -158,7 +158,7 @@ square = primitive(
     """,
 )
 
-sqrt = primitive(
+sqrt: Op = primitive(
     "sqrt",
     np.sqrt,
     reals(0.2, 3.0),
@@ -173,7 +173,7 @@ sqrt = primitive(
     """,
 )
 
-abs = primitive(  # noqa: A001 - NumPy's name; this file does not use the builtin
+abs: Op = primitive(  # noqa: A001 - NumPy's name; this file does not use the builtin
     "abs",
     np.abs,
     nonzeros(),
@@ -191,7 +191,7 @@ abs = primitive(  # noqa: A001 - NumPy's name; this file does not use the builti
 
 # ---- exponentials and trigonometry --------------------------------------------------------
 
-exp = primitive(
+exp: Op = primitive(
     "exp",
     np.exp,
     reals(),
@@ -206,7 +206,7 @@ exp = primitive(
     """,
 )
 
-log = primitive(
+log: Op = primitive(
     "log",
     np.log,
     reals(0.2, 3.0),
@@ -221,7 +221,7 @@ log = primitive(
     """,
 )
 
-sin = primitive(
+sin: Op = primitive(
     "sin",
     np.sin,
     reals(),
@@ -236,7 +236,7 @@ sin = primitive(
     """,
 )
 
-cos = primitive(
+cos: Op = primitive(
     "cos",
     np.cos,
     reals(),
@@ -251,7 +251,7 @@ cos = primitive(
     """,
 )
 
-tanh = primitive(
+tanh: Op = primitive(
     "tanh",
     np.tanh,
     reals(),
@@ -277,7 +277,7 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x < 0, e * r, r)
 
 
-sigmoid = primitive(
+sigmoid: Op = primitive(
     "sigmoid",
     _sigmoid,
     reals(-4.0, 4.0),
@@ -291,7 +291,7 @@ sigmoid = primitive(
     """,
 )
 
-relu = primitive(
+relu: Op = primitive(
     "relu",
     lambda x: np.maximum(x, 0),
     nonzeros(),
@@ -305,7 +305,7 @@ relu = primitive(
     """,
 )
 
-leaky_relu = primitive(
+leaky_relu: Op = primitive(
     "leaky_relu",
     lambda x, *, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),
     nonzeros(negative_slope=0.1),
@@ -319,7 +319,7 @@ leaky_relu = primitive(
     """,
 )
 
-softplus = primitive(
+softplus: Op = primitive(
     "softplus",
     lambda x: np.logaddexp(x, 0),
     reals(-4.0, 4.0),
@@ -335,7 +335,7 @@ softplus = primitive(
 
 # ---- choices ------------------------------------------------------------------------------
 
-maximum = primitive(
+maximum: Op = primitive(
     "maximum",
     np.maximum,
     pairs(),
@@ -351,7 +351,7 @@ maximum = primitive(
     """,
 )
 
-minimum = primitive(
+minimum: Op = primitive(
     "minimum",
     np.minimum,
     pairs(),
@@ -376,9 +376,9 @@ def _choices(rng: np.random.Generator) -> Iterator[Sample]:
     yield (np.array(True), values(rng, (), -2, 2), values(rng, (2,), -2, 2)), {}
 
 
-where = primitive(
+where: Op = primitive(
     "where",
-    np.where,
+    lambda condition, x, y: np.where(condition, x, y),  # noqa: PLW0108 - np.where takes one too
     _choices,
     None,
     lambda g, _ans, condition, _x, _y: where(condition, g, 0.0),
@@ -414,7 +414,7 @@ def _clips(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (2, 3), -2.0, 2.0),), {"upper": np.array([0.013, 0.511, 1.017])}
 
 
-clip_to = primitive(
+clip_to: Op = primitive(
     "clip",
     _clip,
     _clips,
@@ -424,7 +424,7 @@ clip_to = primitive(
 
 # ---- conversion ---------------------------------------------------------------------------
 
-astype = primitive(
+astype: Op = primitive(
     "astype",
     lambda x, *, dtype: x.astype(dtype),
     lambda rng: iter([((values(rng, (2, 3), -2, 2),), {"dtype": np.dtype(np.float64)})]),
@@ -439,7 +439,7 @@ astype = primitive(
     """,
 )
 
-copy = primitive(
+copy: Op = primitive(
     "copy",
     lambda x: x.copy(),
     reals(),
@@ -469,14 +469,14 @@ def _comparison(ufunc: Any, text: str) -> Any:
     )
 
 
-equal = _comparison(np.equal, "x == y")
-not_equal = _comparison(np.not_equal, "x != y")
-less = _comparison(np.less, "x < y")
-less_equal = _comparison(np.less_equal, "x <= y")
-greater = _comparison(np.greater, "x > y")
-greater_equal = _comparison(np.greater_equal, "x >= y")
-logical_and = _comparison(np.logical_and, "both x and y are true")
-logical_or = _comparison(np.logical_or, "x or y is true")
+equal: Op = _comparison(np.equal, "x == y")
+not_equal: Op = _comparison(np.not_equal, "x != y")
+less: Op = _comparison(np.less, "x < y")
+less_equal: Op = _comparison(np.less_equal, "x <= y")
+greater: Op = _comparison(np.greater, "x > y")
+greater_equal: Op = _comparison(np.greater_equal, "x >= y")
+logical_and: Op = _comparison(np.logical_and, "both x and y are true")
+logical_or: Op = _comparison(np.logical_or, "x or y is true")
 
 
 def _piecewise_constant(ufunc: Any, text: str) -> Any:
@@ -490,10 +490,10 @@ def _piecewise_constant(ufunc: Any, text: str) -> Any:
     )
 
 
-sign = _piecewise_constant(np.sign, "the sign of x")
-floor = _piecewise_constant(np.floor, "the largest whole number not above x")
-ceil = _piecewise_constant(np.ceil, "the smallest whole number not below x")
-rint = _piecewise_constant(np.rint, "the nearest whole number")
-isnan = _piecewise_constant(np.isnan, "whether x is not a number")
-isfinite = _piecewise_constant(np.isfinite, "whether x is finite")
-logical_not = _piecewise_constant(np.logical_not, "whether x is false")
+sign: Op = _piecewise_constant(np.sign, "the sign of x")
+floor: Op = _piecewise_constant(np.floor, "the largest whole number not above x")
+ceil: Op = _piecewise_constant(np.ceil, "the smallest whole number not below x")
+rint: Op = _piecewise_constant(np.rint, "the nearest whole number")
+isnan: Op = _piecewise_constant(np.isnan, "whether x is not a number")
+isfinite: Op = _piecewise_constant(np.isfinite, "whether x is finite")
+logical_not: Op = _piecewise_constant(np.logical_not, "whether x is false")

@@ -16,7 +16,7 @@ from tinygrad_course.ops.elementwise import multiply, sigmoid, sqrt
 from tinygrad_course.ops.indexing import getitem
 from tinygrad_course.ops.reduction import log_softmax_along, reduce_mean, reduce_var
 from tinygrad_course.ops.samples import values
-from tinygrad_course.primitive import Sample, primitive
+from tinygrad_course.primitive import Op, Sample, primitive
 
 # ---- softmax and cross-entropy --------------------------------------------------------------
 
@@ -41,28 +41,35 @@ def _check_labels(scores: Any, labels: Any) -> None:
 
 def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
     _check_labels(scores, labels)
-    rows = np.arange(len(scores))
-    z = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
-    chosen = z[rows, labels]
+    m, classes = scores.shape
+    chosen = np.arange(0, m * classes, classes) + labels  # one flat index costs half of two
+    # The maximum of short rows is three times faster along the columns of the transpose.
+    z = scores - np.maximum.reduce(scores.T.copy(), axis=0)[:, None]
+    picked = z.reshape(-1)[chosen]
     e = np.exp(z, out=z)
     total = np.add.reduce(e, axis=1, keepdims=True)
-    losses = np.log(total[:, 0]) - chosen
+    losses = np.log(total[:, 0]) - picked
     e /= total
+    e.reshape(-1)[chosen] -= 1  # now softmax - onehot: the derivative itself
     if reduction == "none":
-        return losses, (e, rows)
+        return losses, e
     ans = np.add.reduce(losses)
-    return (ans / len(rows) if reduction == "mean" else ans), (e, rows)
+    return (ans / m if reduction == "mean" else ans), e
 
 
 def _cross_entropy_rule(
-    g: Any, _ans: Any, _scores: Any, labels: Any, *, reduction: str = "none", residuals: Any, wanted: Any
-) -> Any:  # noqa: ARG001
-    probabilities, rows = residuals
+    g: Any,
+    _ans: Any,
+    _scores: Any,
+    _labels: Any,
+    *,
+    reduction: str = "none",
+    residuals: Any,
+    wanted: Any,  # noqa: ARG001 - labels never are
+) -> Any:
     if reduction == "mean":
-        g = g / len(rows)
-    ans = probabilities * (g[:, None] if reduction == "none" else g)
-    ans[rows, labels] -= g
-    return ans, None
+        g = g / len(residuals)
+    return residuals * (g[:, None] if reduction == "none" else g), None
 
 
 def _cross_entropy_formula(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
@@ -81,7 +88,7 @@ def _labelled(rng: np.random.Generator) -> Iterator[Sample]:
         yield (values(rng, (3, 4), -2, 2), np.array([3, 3, 0])), {"reduction": reduction}
 
 
-softmax_cross_entropy = primitive(
+softmax_cross_entropy: Op = primitive(
     "softmax_cross_entropy",
     _cross_entropy,
     _labelled,
@@ -98,7 +105,7 @@ softmax_cross_entropy = primitive(
         >>> import numpy as np
         >>> import tinygrad_course as tc
         >>> tc.softmax_cross_entropy(np.array([[5.0, 2.0, -1.0, 3.0]]), np.array([0])).round(4)
-        array([0.1726])
+        array([0.1719])
     """,
 )
 
@@ -120,7 +127,7 @@ def _targets(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (3,), 30, 40), values(rng, (3,), 0.1, 0.9)), {}
 
 
-logistic_loss = primitive(
+logistic_loss: Op = primitive(
     "logistic_loss",
     _logistic_loss,
     _targets,
@@ -166,8 +173,16 @@ def _batch_norm(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
 
 
 def _batch_norm_rule(
-    g: Any, _ans: Any, x: Any, weight: Any, _bias: Any, *, eps: float, residuals: Any, wanted: Any
-) -> Any:  # noqa: ARG001
+    g: Any,
+    _ans: Any,
+    x: Any,
+    weight: Any,
+    _bias: Any,
+    *,
+    eps: float,  # noqa: ARG001 - it stands in the residual `scale`
+    residuals: Any,
+    wanted: Any,
+) -> Any:
     upstream, g_mean, g_var = g
     normalized, scale = residuals
     axes, along = _column(x)
@@ -211,7 +226,7 @@ def _batches(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (4, 3), -2, 2), values(rng, (3,), -2, 2), None), {"eps": 1e-5}
 
 
-batch_norm = primitive(
+batch_norm: Op = primitive(
     "batch_norm",
     _batch_norm,
     _batches,
@@ -249,7 +264,7 @@ def _masks(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (3,), -2, 2), mask), {"scale": 2.0}
 
 
-apply_mask = primitive(
+apply_mask: Op = primitive(
     "apply_mask",
     _apply_mask,
     _masks,

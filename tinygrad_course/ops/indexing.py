@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.ops.samples import values
-from tinygrad_course.primitive import Sample, primitive
+from tinygrad_course.primitive import Op, Sample, primitive
 
 
 def is_basic(key: Any) -> bool:
@@ -21,7 +21,7 @@ def is_basic(key: Any) -> bool:
     ) and not any(isinstance(part, bool) for part in parts)
 
 
-def _keys(rng: np.random.Generator) -> Iterator[tuple[tuple[int, ...], Any]]:
+def _keys() -> Iterator[tuple[tuple[int, ...], Any]]:
     yield (4,), 1
     yield (4,), slice(None, None, -1)
     yield (3, 4), (slice(1, None), slice(None, None, 2))
@@ -43,18 +43,20 @@ def _keys(rng: np.random.Generator) -> Iterator[tuple[tuple[int, ...], Any]]:
 
 
 def _reads(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape, key in _keys(rng):
+    for shape, key in _keys():
         yield (values(rng, shape, -2, 2),), {"key": key}
 
 
 def _adds(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape, key in _keys(rng):
+    for shape, key in _keys():
         g = np.empty(shape)[key]
         yield (values(rng, g.shape, -2, 2),), {"key": key, "shape": shape}
 
 
 def _scatter_add(g: Any, *, key: Any, shape: tuple[int, ...]) -> Any:
-    ans = np.zeros(shape, g.dtype) if isinstance(g, np.generic) else np.zeros(shape, g.dtype, like=g)
+    ans = (
+        np.zeros(shape, g.dtype) if isinstance(g, np.generic) else np.zeros(shape, g.dtype, like=g)
+    )
     if is_basic(key):
         ans[key] = g
     else:
@@ -62,7 +64,7 @@ def _scatter_add(g: Any, *, key: Any, shape: tuple[int, ...]) -> Any:
     return ans
 
 
-getitem = primitive(
+getitem: Op = primitive(
     "getitem",
     lambda x, *, key: x[key],
     _reads,
@@ -72,7 +74,7 @@ getitem = primitive(
     doc="""Read elements with any of NumPy's indices; gradients of repeated elements add up.""",
 )
 
-scatter_add = primitive(
+scatter_add: Op = primitive(
     "scatter_add",
     _scatter_add,
     _adds,
@@ -94,7 +96,7 @@ def _replaces(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (3,), -2, 2), values(rng, (), -2, 2)), {"key": np.array([True, False, True])}
 
 
-replace_at = primitive(
+replace_at: Op = primitive(
     "replace_at",
     _replace_at,
     _replaces,

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_course.ops.elementwise import equal, exp
 from tinygrad_course.ops.samples import listed, reductions
 from tinygrad_course.ops.shaping import broadcast_to, reshape
-from tinygrad_course.primitive import primitive
+from tinygrad_course.primitive import Op, primitive
 
 
 def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ def _sum_rule(g: Any, _ans: Any, _x: Any, *, axis: Any, keepdims: bool, shapes: 
     return broadcast_to(spread(g, shapes[0], axis), shape=shapes[0])
 
 
-reduce_sum = primitive(
+reduce_sum: Op = primitive(
     "sum",
     lambda x, *, axis=None, keepdims=False: np.add.reduce(x, axis=axis, keepdims=keepdims),
     reductions(),
@@ -49,11 +49,10 @@ reduce_sum = primitive(
 
 
 def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    # np.mean's own arithmetic without its 3 µs of bookkeeping.
-    wide = {"f2": np.float32}.get(x.dtype.str[1:], None if x.dtype.kind in "fc" else np.float64)
-    total = np.add.reduce(x, axis=axis, dtype=wide, keepdims=keepdims)
-    ans = total / max(count(x.shape, axis), 1) if x.size else total * np.nan
-    return ans.astype(x.dtype) if x.dtype.kind == "f" and ans.dtype != x.dtype else ans
+    if not x.size or x.dtype.kind not in "fc" or x.itemsize < 4:
+        return np.mean(x, axis=axis, keepdims=keepdims)  # widens whole numbers and float16
+    # Otherwise its own arithmetic without 3 µs of bookkeeping.
+    return np.add.reduce(x, axis=axis, keepdims=keepdims) / count(x.shape, axis)
 
 
 def _mean_rule(g: Any, _ans: Any, _x: Any, *, axis: Any, keepdims: bool, shapes: Any) -> Any:  # noqa: ARG001
@@ -61,7 +60,7 @@ def _mean_rule(g: Any, _ans: Any, _x: Any, *, axis: Any, keepdims: bool, shapes:
     return broadcast_to(spread(g / max(count(shape, axis), 1), shape, axis), shape=shape)
 
 
-reduce_mean = primitive(
+reduce_mean: Op = primitive(
     "mean",
     _mean,
     reductions(),
@@ -79,7 +78,7 @@ def _var_rule(g: Any, _ans: Any, x: Any, *, axis: Any, keepdims: bool, ddof: flo
     return spread(g, x.shape, axis) * centred * (2 / (count(x.shape, axis) - ddof))
 
 
-reduce_var = primitive(
+reduce_var: Op = primitive(
     "var",
     _var,
     listed(
@@ -102,7 +101,7 @@ def _extreme_rule(g: Any, ans: Any, x: Any, *, axis: Any, keepdims: bool) -> Any
     return spread(g, x.shape, axis) * chosen / ties.astype(g.dtype)
 
 
-reduce_max = primitive(
+reduce_max: Op = primitive(
     "max",
     lambda x, *, axis=None, keepdims=False: np.maximum.reduce(x, axis=axis, keepdims=keepdims),
     lambda rng: ((a, p) for a, p in reductions()(rng) if a[0].size),
@@ -111,7 +110,7 @@ reduce_max = primitive(
     doc="""Take the maximum over `axis`; tied elements share the gradient equally.""",
 )
 
-reduce_min = primitive(
+reduce_min: Op = primitive(
     "min",
     lambda x, *, axis=None, keepdims=False: np.minimum.reduce(x, axis=axis, keepdims=keepdims),
     lambda rng: ((a, p) for a, p in reductions()(rng) if a[0].size),
@@ -120,7 +119,7 @@ reduce_min = primitive(
     doc="""Take the minimum over `axis`; tied elements share the gradient equally.""",
 )
 
-argmax = primitive(
+argmax: Op = primitive(
     "argmax",
     lambda x, *, axis=None: np.argmax(x, axis=axis),
     listed((((3,),), {"axis": None}), (((2, 3),), {"axis": 1})),
@@ -128,7 +127,7 @@ argmax = primitive(
     doc="""Return the index of the maximum along `axis`; without derivative.""",
 )
 
-argmin = primitive(
+argmin: Op = primitive(
     "argmin",
     lambda x, *, axis=None: np.argmin(x, axis=axis),
     listed((((3,),), {"axis": None}), (((2, 3),), {"axis": 1})),
@@ -136,7 +135,7 @@ argmin = primitive(
     doc="""Return the index of the minimum along `axis`; without derivative.""",
 )
 
-reduce_all = primitive(
+reduce_all: Op = primitive(
     "all",
     lambda x, *, axis=None, keepdims=False: np.all(x, axis=axis, keepdims=keepdims),
     reductions(),
@@ -144,7 +143,7 @@ reduce_all = primitive(
     doc="""Return whether every element along `axis` is true; without derivative.""",
 )
 
-reduce_any = primitive(
+reduce_any: Op = primitive(
     "any",
     lambda x, *, axis=None, keepdims=False: np.any(x, axis=axis, keepdims=keepdims),
     reductions(),
@@ -172,7 +171,7 @@ def _logsumexp_rule(g: Any, ans: Any, x: Any, *, axis: Any, keepdims: bool) -> A
     return spread(g, x.shape, axis) * exp(x - spread(ans, x.shape, axis))
 
 
-logsumexp_over = primitive(
+logsumexp_over: Op = primitive(
     "logsumexp",
     _logsumexp,
     lambda rng: ((a, p) for a, p in reductions()(rng) if a[0].size),
@@ -196,7 +195,7 @@ _NORMALIZING = listed(
     (((2, 3),), {"axis": (0, 1)}),
 )
 
-softmax_along = primitive(
+softmax_along: Op = primitive(
     "softmax",
     _softmax,
     _NORMALIZING,
@@ -210,7 +209,7 @@ def _log_softmax(x: Any, *, axis: Any) -> Any:
     return z - np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
 
 
-log_softmax_along = primitive(
+log_softmax_along: Op = primitive(
     "log_softmax",
     _log_softmax,
     _NORMALIZING,

@@ -22,15 +22,18 @@ def values(rng: Generator, shape: tuple[int, ...], low: float, high: float) -> n
     """
     size = int(np.prod(shape))
     spread = (np.arange(size) + 0.5 + 0.3 * rng.uniform(-1, 1, size)) / max(size, 1)
-    return rng.permutation(low + (high - low) * spread).reshape(shape)
+    shuffled: np.ndarray = rng.permutation(low + (high - low) * spread).reshape(shape)
+    return shuffled
 
 
 def nonzero(rng: Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return numbers in ±(0.2, 2): the kinks of abs and relu lie at 0."""
-    return values(rng, shape, 0.2, 2.0) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(values(rng, shape, 0.2, 2.0) * rng.choice([-1.0, 1.0], shape))
 
 
-def layouts(make: Callable[[Generator, tuple[int, ...]], np.ndarray]) -> Callable[[Generator], Iterator[np.ndarray]]:
+def layouts(
+    make: Callable[[Generator, tuple[int, ...]], np.ndarray],
+) -> Callable[[Generator], Iterator[np.ndarray]]:
     """Return a function that yields arrays of every layout: 0-d, strided, reversed, empty, …."""
 
     def arrays(rng: Generator) -> Iterator[np.ndarray]:
@@ -121,16 +124,14 @@ def reductions(low: float = -2.0, high: float = 2.0, **params: Any) -> Samples:
 
 
 def listed(*cases: tuple[tuple[Any, ...], dict[str, Any]]) -> Samples:
-    """Return samples in which each tuple of ints among the inputs stands for an array of that shape.
+    """Return samples in which a tuple of ints stands for an input array of that shape.
 
     Anything else is passed on as it is; write labels and indices as arrays.
     """
 
     def samples(rng: Generator) -> Iterator[Sample]:
         for inputs, params in cases:
-            arrays = tuple(
-                values(rng, x, -2.0, 2.0) if isinstance(x, tuple) else x for x in inputs
-            )
+            arrays = tuple(values(rng, x, -2.0, 2.0) if isinstance(x, tuple) else x for x in inputs)
             yield arrays, dict(params)
 
     return samples

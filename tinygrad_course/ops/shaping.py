@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.ops.samples import listed, values
-from tinygrad_course.primitive import Sample, primitive
+from tinygrad_course.primitive import Op, Sample, primitive
 
-reshape = primitive(
+reshape: Op = primitive(
     "reshape",
     lambda x, *, shape: np.reshape(x, shape),
     listed(
@@ -29,10 +29,12 @@ reshape = primitive(
 
 
 def _inverse(axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
+    return (
+        None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
+    )
 
 
-transpose_axes = primitive(
+transpose_axes: Op = primitive(
     "transpose",
     lambda x, *, axes=None: np.transpose(x, axes),
     listed(
@@ -47,7 +49,7 @@ transpose_axes = primitive(
     doc="""Permute the axes; None reverses them.""",
 )
 
-broadcast_to = primitive(
+broadcast_to: Op = primitive(
     "broadcast_to",
     lambda x, *, shape: np.broadcast_to(x, shape),
     listed(
@@ -79,7 +81,7 @@ def _concatenate_rule(g: Any, _ans: Any, *_xs: Any, axis: int = 0, shapes: Any, 
     return _pieces(g, shapes, axis)
 
 
-concatenate_all = primitive(
+concatenate_all: Op = primitive(
     "concatenate",
     _concatenate,
     listed(
@@ -105,7 +107,7 @@ def _stack_rule(g: Any, _ans: Any, *_xs: Any, axis: int = 0, shapes: Any, wanted
     return [reshape(part, shape=shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-stack_all = primitive(
+stack_all: Op = primitive(
     "stack",
     _stack,
     listed(
@@ -125,7 +127,16 @@ def _split(x: Any, *, sections: tuple[int, ...], axis: int = 0) -> tuple[Any, ..
     return tuple(np.split(x, sections, axis=axis))
 
 
-def _split_rule(g: Any, _ans: Any, _x: Any, *, sections: Any, axis: int, shapes: Any, wanted: Any) -> Any:  # noqa: ARG001
+def _split_rule(
+    g: Any,
+    _ans: Any,
+    _x: Any,
+    *,
+    sections: Any,
+    axis: int,
+    shapes: Any,
+    wanted: Any,  # noqa: ARG001 - there is one input
+) -> Any:
     (shape,) = shapes
     ends = (0, *sections, shape[axis])
     parts = []
@@ -143,7 +154,7 @@ def _splits(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (2, 4), -2, 2),), {"sections": (2,), "axis": -1}
 
 
-split_at = primitive(
+split_at: Op = primitive(
     "split",
     _split,
     _splits,
