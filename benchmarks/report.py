@@ -39,7 +39,7 @@ def empty(options):
 
 def steering():
     """Return the variables that make a numerical library choose other kernels than its own."""
-    words = ("CORETYPE", "CPU_TYPE", "ISA", "INSTRUCTIONS", "XLA_FLAGS")
+    words = ("CORETYPE", "L2_SIZE", "CPU_TYPE", "ISA", "INSTRUCTIONS", "XLA_FLAGS")
     found = {
         name: value
         for name, value in os.environ.items()

@@ -27,7 +27,7 @@ IMPLEMENTATIONS = {  # name: (module in implementations/, package that must be i
     "jax": ("jax_", "jax"),
 }
 ONLY_SCALARS = {"micrograd"}
-DRAW_GRAPHS = ("ours", "torch")  # those whose leaves and backward() the graph workload can use
+BUILD_GRAPHS = ("ours", "torch")  # those whose leaves and backward() the graph workload can use
 GROUPS = {"chain": ("chain_scalar", "chain_10")}
 ONLY = ("chain", "chain_scalar", "chain_10", "s", "m", "l", "graph")
 
@@ -249,7 +249,7 @@ def run(options, result):
                     print(report.workload_table(workload.name, found), flush=True)
     finally:
         close(workers)
-    able = [name for name in names if name in DRAW_GRAPHS]
+    able = [name for name in names if name in BUILD_GRAPHS]
     if "graph" in options.only and able:
         result["graph"] = measure_graphs(able, options, problems)
         print(report.graph_table(result["graph"]), flush=True)

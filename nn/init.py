@@ -56,7 +56,6 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Set every element to one value."""
-    _ = tensor.data
     assign(tensor, val)
     return tensor
 
@@ -72,7 +71,6 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def _draw(tensor: Tensor, values: Any) -> Tensor:
-    _ = tensor.data
     assign(tensor, values.astype(tensor.dtype))
     return tensor
 

@@ -286,18 +286,24 @@ def test_saved_values_are_dropped_while_walking(register):
 def test_unwanted_gradients_are_never_computed(register):
     """The rule of an input that does not require grad is not called."""
     called = []
-    product = register(
-        "test_product",
+    plain = register(
+        "test_plain",
         lambda x, w: x * w,
         lambda g, _ans, _x, w: called.append("x") or g * w,
         lambda g, _ans, x, _w: called.append("w") or g * x,
     )
-    x, w = Tensor([2.0]), leaf([3.0])
-    product(x, w).backward()
-    assert called == ["w"]
-    assert x.grad is None
-    product(leaf([2.0]), 5.0).backward()
-    assert called == ["w", "x"]
+    with_option = register(
+        "test_with_option",
+        lambda x, w, *, scale=1.0: x * w * scale,
+        lambda g, _ans, _x, w, *, scale=1.0: called.append("x") or g * w * scale,
+        lambda g, _ans, x, _w, *, scale=1.0: called.append("w") or g * x * scale,
+    )
+    for product in (plain, with_option, lambda x, w: with_option(x, w, scale=2.0)):
+        x, w = Tensor([2.0]), leaf([3.0])
+        product(x, w).backward()
+        product(leaf([2.0]), 5.0).backward()
+        assert x.grad is None
+    assert called == ["w", "x"] * 3
 
 
 def test_joint_rules_are_told_what_is_wanted(register):
@@ -408,6 +414,19 @@ def test_gradients_of_leaves_and_intermediate_results():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_leave_retained_gradients_alone(create_graph):
+    """gradients() does not touch the .grad of an intermediate result that retains one."""
+    x = leaf([1.0, 2.0])
+    h = x * 3
+    h.retain_grad()
+    y = (h * h).sum()
+    tc.gradients(y, x, retain_graph=True, create_graph=create_graph)
+    assert h.grad is None
+    y.backward()
+    np.testing.assert_array_equal(h.grad, 2 * h.data)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
 def test_gradients_of_an_intermediate_result_leave_nothing_behind(create_graph):
     """Asking for the gradient of an intermediate result does not change a later backward pass."""
     x = leaf(1.0)
@@ -422,7 +441,7 @@ def test_gradients_of_an_intermediate_result_leave_nothing_behind(create_graph):
 
 
 def test_gradients_of_an_intermediate_result_need_nothing_behind_it():
-    """The gradient of an intermediate result runs no rule behind it, also if values were dropped."""
+    """The gradient of an intermediate result runs no rule behind it, even where that was freed."""
     h = tc.exp(leaf([1.0, 2.0]))
     h.sum().backward()
     np.testing.assert_allclose(tc.gradients((h * h).sum(), h), 2 * h.data)
@@ -435,6 +454,7 @@ def test_gradients_of_several_outputs():
     np.testing.assert_allclose(tc.gradients([a, b], x, [[1.0, 10.0], 3.0]), [5.0, 43.0])
     np.testing.assert_allclose(tc.gradients((y for y in [x.sum(), x.sum() * 2]), x), [3.0, 3.0])
     s = x.sum()
+    np.testing.assert_allclose(tc.gradients([s, s], x, [1.0, 2.0], retain_graph=True), [3.0, 3.0])
     np.testing.assert_allclose(tc.gradients([s, s * 4], [s], [1.0, Tensor(2.0)])[0], 9.0)
 
 

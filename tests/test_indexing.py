@@ -177,7 +177,7 @@ def test_reading_costs_no_copy():
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 3), (1, 1, 1)])
 def test_written_value_of_any_shape_gets_its_gradient(shape):
-    """A value that broadcasts into its place gets a gradient of its own shape, whatever its axes."""
+    """A value that broadcasts into its place gets a gradient of its own shape, of any rank."""
     t, v = Tensor(np.zeros((2, 3))), leaf(np.ones(shape))
     t[0] = v
     (t * [[1.0, 2.0, 3.0], [9.0, 9.0, 9.0]]).sum().backward()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_course as tc
-from tinygrad_course import Tensor, nn, optim
+from tinygrad_course import Tensor, buffers, nn, optim
 from tinygrad_course.errors import DtypeError, GraphError, ModifiedValueError, ShapeError
 
 
@@ -135,6 +135,13 @@ def test_update_of_a_number():
     assert w.requires_grad
 
 
+def test_assign_to_a_number():
+    """assign overwrites a Tensor that holds one number, also where that was never an array."""
+    for t in (Tensor(1.0), Tensor([3.0, 4.0]).sum(), Tensor(np.array(1.0))):
+        tc.assign(t, 2.0)
+        assert t.item() == 2.0
+
+
 def test_writes_into_plain_tensors():
     """Without gradients, writes go to the shared memory, through views too, and keep the dtype."""
     data = np.zeros(3)
@@ -174,7 +181,7 @@ def _power(t):
 
 @pytest.mark.parametrize("write", [_add, _times, _set, _power])
 def test_leaf_that_requires_grad_is_refused(write):
-    """While recording, a leaf that requires grad cannot be overwritten; the message says the cure."""
+    """While recording, a leaf that requires grad is not overwritten; the message says the cure."""
     w = leaf([1.0, 2.0])
     with pytest.raises(GraphError, match=r"leaf.*new name.*no_grad\(\).*test_inplace\.py:\d+"):
         write(w)
@@ -278,7 +285,7 @@ _CASES = [
 
 @pytest.mark.parametrize(("write", "functional"), _CASES)
 def test_recorded_writes_have_the_functional_gradient(write, functional):
-    """A recorded write gives the value and the gradients of the same step written functionally."""
+    """A recorded write gives the value and the gradients of the same step as a function."""
     results = []
     for step in (write, functional):
         x, v = leaf([[1.5, 2.5], [0.5, 3.0]]), leaf(1.5)
@@ -292,7 +299,7 @@ def test_recorded_writes_have_the_functional_gradient(write, functional):
 
 
 def test_recorded_write_into_a_plain_tensor():
-    """Writing a value that requires grad makes a plain Tensor part of the graph; its array stays."""
+    """Writing a value that requires grad puts a plain Tensor into the graph; its array stays."""
     memory = np.zeros(3)
     t, x = Tensor(memory), leaf([1.0, 2.0])
     same = t
@@ -358,7 +365,7 @@ def _by_other_tensor(x):
     ],
 )
 def test_changed_value_is_an_error_that_names_both_places(write, by):
-    """A value changed after it was saved is an error: by which operation, which write, which line."""
+    """A value changed after it was saved is an error with the operation, the write and its line."""
     x = leaf([1.0, 2.0])
     y = tc.sin(x)
     with tc.no_grad():
@@ -398,7 +405,7 @@ def _load(model):
     [(_step, r"SGD\.step"), (_adam, r"Adam\.step"), (_load, r"test_inplace\.py:\d+")],
 )
 def test_changed_parameter_is_an_error(change, by):
-    """An optimizer step or a loaded state between forward and backward is an error with the layer."""
+    """An optimizer step or a loaded state before backward is an error that names the layer."""
     model = nn.Linear(2, 2, dtype=np.float64)
     y = model(leaf(np.ones((3, 2)))).sum()
     change(model)
@@ -448,4 +455,15 @@ def test_a_reused_memory_id_gives_no_false_alarm():
         used.add(id(x.data))
         y.backward()
     assert len(used) < 400  # ids were reused, or the test shows nothing
+
+
+def test_the_table_of_writes_forgets_dead_arrays():
+    """Overwritten arrays that are gone leave nothing in the table of writes."""
     gc.collect()
+    before = len(buffers._written)
+    tensors = [Tensor(np.zeros(4)) for _ in range(50)]
+    for target in tensors:
+        tc.assign(target, 1.0)
+    assert len(buffers._written) == before + 50
+    del target, tensors
+    assert len(buffers._written) == before

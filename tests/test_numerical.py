@@ -320,7 +320,7 @@ def test_wrong_arguments_are_refused():
 
 
 def test_the_report_can_be_read(register):
-    """A report is truthy only for `pass`; its text and JSON say the verdict and the worst element."""
+    """A report is truthy only for `pass`; its text and JSON give the worst element."""
     faulty = register("test_faulty", lambda x: x * x, _one_wrong)
     report = tc.gradcheck(faulty, _POINTS, seed=0)
     text = str(report)

@@ -79,6 +79,11 @@ def user_line() -> str:
     return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def called_by_user() -> bool:
+    """Whether the caller of the function that asks stands outside this package."""
+    return not _inside(sys._getframe(2))
+
+
 def _inside(frame: FrameType) -> bool:
     module: str = frame.f_globals.get("__name__", "")
     return module.partition(".")[0] == "tinygrad_course"

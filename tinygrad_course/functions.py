@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -278,7 +279,7 @@ def expand_dims(x: Any, axis: Axis) -> Any:
         >>> tc.expand_dims(tc.Tensor([1.0, 2.0]), 0).shape
         (1, 2)
     """
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     rank = np.ndim(x) + len(axes)
     places = {a % rank for a in axes if a is not None and -rank <= a < rank}
     if len(places) != len(axes):
@@ -302,7 +303,11 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
     shape = np.shape(x)
     if axis is None:
         return ops.reshape(x, shape=tuple(n for n in shape if n != 1))
-    axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
+    given = axis if isinstance(axis, tuple) else (axis,)
+    outside = [a for a in given if not -len(shape) <= a < len(shape)]
+    if outside:
+        raise ShapeError(f"squeeze: axis {outside[0]} does not exist in shape {shape}")
+    axes = {a % len(shape) for a in given}
     wrong = [a for a in axes if shape[a] != 1]
     if wrong:
         raise ShapeError(
@@ -377,7 +382,17 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> An
         indices: tuple[int, ...] = tuple(range(step, size, step))
     else:
         indices = tuple(int(i) for i in cast("Sequence[int]", indices_or_sections))
+    ends = (0, *indices, np.shape(x)[axis])
+    if list(ends) != sorted(ends):
+        return tuple(_slice(x, axis, start, stop) for start, stop in pairwise((*ends[:-1], None)))
     return ops.split_at(x, sections=indices, axis=axis)
+
+
+def _slice(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """Cut as NumPy's split does where its sections overlap, go backwards or leave the range."""
+    key = [slice(None)] * np.ndim(x)
+    key[axis] = slice(start, stop)
+    return ops.getitem(x, key=tuple(key))
 
 
 @implements(np.clip)
@@ -395,7 +410,11 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
                 "clip: a bound requires grad, and clip has no derivative for bounds; "
                 "write minimum(maximum(x, a_min), a_max)"
             )
-    lower, upper = (b._data if isinstance(b, Value) else b for b in (a_min, a_max))
+    # Copies, because the derivative reads the bounds again.
+    lower, upper = (
+        b if b is None or np.isscalar(b) else np.array(b._data if isinstance(b, Value) else b)
+        for b in (a_min, a_max)
+    )
     return ops.clip_to(x, lower=lower, upper=upper)
 
 

@@ -258,14 +258,14 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
     *,
     create_graph: bool = False,
     retain_graph: bool = False,
-    targets: dict[Node, Any] | None = None,
+    targets: Targets | None = None,
 ) -> None:
     """Carry gradients from the newest node of `order` to the oldest.
 
     The caller puts the starting gradients into ``node.grad``. Each node's rule gives one piece per
     wanted input; this loop sums a piece over broadcast axes, adds it to what the parent has, and
-    hands the pieces of leaves to ``deposit(leaf, piece, upstream, saved)``. `targets` collects the
-    gradients of intermediate nodes.
+    hands the pieces of leaves to ``deposit(leaf, piece, upstream, saved)``. With `targets` only
+    what leads to one of them is computed.
     """
     check = order and last_write() > order[-1].time
     for node in order:
@@ -273,10 +273,13 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
         if g is None:
             continue
         node.grad = None
-        if node.retained is not None:
-            node.retained = g
-        if targets is not None and node in targets:
-            targets[node] = g
+        parents = node.parents
+        if targets is not None:
+            parents = targets.reach(node, g)
+            if not parents:
+                continue
+        elif node.retained is not None:
+            node.retained = g.copy()  # what arrives may be shared with other gradients
         saved = node.saved
         if saved is None:
             raise _freed(node)
@@ -284,10 +287,10 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
             _check_unmodified(node)
         primitive = node.primitive
         pull = primitive.pull_recorded if create_graph else primitive.pull
-        pieces = pull(g, node)
+        pieces = pull(g, node, parents)
         if not retain_graph:
             node.saved = None
-        for parent, piece in zip(node.parents, pieces):  # noqa: B905 - as long by construction; strict costs
+        for parent, piece in zip(parents, pieces):  # noqa: B905 - as long by construction; strict costs
             if piece is None:
                 continue
             if type(parent) is Node:
@@ -301,6 +304,29 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
                 if piece.shape != shape:
                     piece = unbroadcast(piece, shape, primitive.name)  # noqa: PLW2901
                 deposit(parent, piece, g, saved)  # type: ignore[arg-type]
+
+
+class Targets:
+    """What a walk is for: the nodes and leaves whose gradients are asked for.
+
+    `useful` holds the ids of all nodes and leaves from which a target can be reached.
+    """
+
+    __slots__ = ("found", "useful")
+
+    def __init__(self, targets: Sequence[Value], order: Sequence[Node]) -> None:
+        self.found: dict[int, Any] = {id(t._node or t): None for t in targets}
+        self.useful = set(self.found)
+        for node in reversed(order):  # oldest first: parents are decided before their children
+            if any(parent is not None and id(parent) in self.useful for parent in node.parents):
+                self.useful.add(id(node))
+
+    def reach(self, node: Node, g: Any) -> tuple[Any, ...]:
+        """Note the gradient of a target; return the node's parents without those of no use."""
+        if id(node) in self.found:
+            self.found[id(node)] = g
+        parents = tuple(p if p is not None and id(p) in self.useful else None for p in node.parents)
+        return parents if any(p is not None for p in parents) else ()
 
 
 def _clear(order: Sequence[Node]) -> None:
@@ -368,38 +394,45 @@ def gradients_of(
 
     None stands for a target that no root depends on. Nothing is added to any ``.grad``.
     """
-    leaves: dict[int, Any] = {}
-    nodes: dict[Node, Any] = {target._node: None for target in targets if target._node is not None}
-    wanted = {id(target) for target in targets if target._node is None}
-
-    def deposit(leaf: Value, piece: Any, _upstream: Any, _saved: tuple[Any, ...]) -> None:
-        key = id(leaf)
-        if key in wanted:
-            dtype = leaf._data.dtype
-            piece = piece if piece.dtype == dtype else cast(piece, dtype)
-            leaves[key] = piece if leaves.get(key) is None else leaves[key] + piece
-
+    nodes = [target._node for target in targets if target._node is not None]
     # Ancestors of a node are older than it: nothing before the oldest target can matter.
-    not_before = -1 if wanted else min((node.time for node in nodes), default=-1) - 1
-    pairs = [(r, s) for r, s in zip(roots, starts, strict=True) if r._node is not None]
-    order = ancestors((r._node for r, _ in pairs if r._node is not None), not_before)
-    reached = set(order)
+    all_nodes = len(nodes) == len(targets)
+    not_before = min((node.time for node in nodes), default=0) - 1 if all_nodes else -1
+    order = ancestors((r._node for r in roots if r._node is not None), not_before)
+    wanted = Targets(targets, order)
+
+    def deposit(leaf: Value, piece: Any, upstream: Any, saved: tuple[Any, ...]) -> None:
+        key = id(leaf)
+        if key not in wanted.found:
+            return
+        if piece.dtype != leaf._data.dtype:
+            piece = cast(piece, leaf._data.dtype)
+        elif not create_graph and not owned(piece, upstream, saved):
+            piece = piece.copy()
+        have = wanted.found[key]
+        wanted.found[key] = piece if have is None else have + piece
+
+    reached = {id(node) for node in order}
     for root, start in zip(roots, starts, strict=True):
         if root._node is None:
             deposit(root, start, start, ())
-        elif root._node in reached:
+        elif id(root._node) in reached:
             have = root._node.grad
             root._node.grad = start if have is None else have + start
     token = SCOPE.set(Scope(recording=True, parent=SCOPE.get())) if create_graph else None
     try:
-        walk(order, deposit, create_graph=create_graph, retain_graph=retain_graph, targets=nodes)
+        walk(order, deposit, create_graph=create_graph, retain_graph=retain_graph, targets=wanted)
     finally:
         _clear(order)
         if token is not None:
             SCOPE.reset(token)
+    found = wanted.found
+    copied = not create_graph
     return [
-        leaves.get(id(target)) if target._node is None else nodes[target._node]
-        for target in targets
+        found[id(t._node)].copy()  # may be shared with gradients that went further
+        if copied and t._node is not None and found[id(t._node)] is not None
+        else found[id(t._node or t)]
+        for t in targets
     ]
 
 

@@ -77,7 +77,7 @@ class InputRow:
     """‖analytic − numeric‖, ‖analytic‖ and ‖numeric‖ over the checked elements."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradcheckReport:
     """What a gradient check found. Truthy only if it passed; ``str()`` is the terminal report."""
 
@@ -127,6 +127,9 @@ class GradcheckReport:
         return (
             f"gradcheck: {self.verdict.upper()}  difference {self.difference:.1e}: {self.reading}"
         )
+
+    def __repr__(self) -> str:
+        return f"<{self._headline()}>"
 
     def __str__(self) -> str:
         lines = [self._headline()]
@@ -240,6 +243,8 @@ def _difference(evaluate: Evaluate, shift: Callable[[float], None], scale: float
 
 def _judge(analytic: float, estimate: _Estimate, scale: float) -> str:
     """Return pass or fail for one element; `scale` is the gradient's own size."""
+    if estimate.kink:
+        return "kink"
     tolerance = TOLERANCE * max(abs(analytic), abs(estimate.value), 1e-3 * scale)
     gap = abs(analytic - estimate.value)
     error = 3 * estimate.error
@@ -247,7 +252,7 @@ def _judge(analytic: float, estimate: _Estimate, scale: float) -> str:
         # Two zeros up to rounding agree, however small the tolerance has become.
         zero = max(abs(analytic), abs(estimate.value)) <= error <= 30 * estimate.floor
         return "pass" if gap <= tolerance or error <= 100 * tolerance or zero else "inconclusive"
-    return "kink" if estimate.kink else "fail"
+    return "fail"
 
 
 def _compare(

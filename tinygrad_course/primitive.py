@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.buffers import note_write, tick
+from tinygrad_course.buffers import called_by_user, name_line, note_write, owner, tick
 from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_course.graph import SCOPE, Node, Scope, Value, describe, gradients_of
 
@@ -34,6 +34,9 @@ Sample = tuple[tuple[Any, ...], dict[str, Any]]
 
 Op = Callable[..., Any]
 """A recording function: arrays to arrays, Tensors to Tensors."""
+
+Pull = Callable[[Any, Node, tuple[Any, ...]], Sequence[Any]]
+"""``pull(g, node, parents)``: one piece per input, None where the parent is None."""
 
 Samples = Callable[[np.random.Generator], Iterable[Sample]]
 
@@ -63,6 +66,7 @@ class Primitive:
         effect: what the row does besides computing: "write" overwrites input 0, "draw" advances
             a random generator.
         variadic: whether the row takes any number of inputs.
+        optional: whether inputs may be None.
         expects: what fits, for the message when something does not.
         numpy: the NumPy functions that this row implements.
     """
@@ -80,12 +84,13 @@ class Primitive:
     view: bool = False
     effect: str = ""
     variadic: bool = False
+    optional: bool = False
     expects: str = ""
     numpy: tuple[Callable[..., Any], ...] = ()
     keeps: tuple[bool, ...] = field(init=False)
     shaped: bool = field(init=False)
-    pull: Callable[[Any, Node], Sequence[Any]] = field(init=False)
-    pull_recorded: Callable[[Any, Node], Sequence[Any]] = field(init=False)
+    pull: Pull = field(init=False)
+    pull_recorded: Pull = field(init=False)
 
     def __post_init__(self) -> None:
         if self.residuals and self.formula is None:
@@ -156,14 +161,14 @@ class TupleGradient:
         )
 
 
-def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
+def _make_pull(row: Primitive) -> Pull:
     """Return the function that applies the row's rules to arrays, in the form its arity allows."""
     if row.joint is not None:
-        return lambda g, node: _pull_joint(row, g, node, node.saved)
+        return lambda g, node, parents: _pull_joint(row, g, node, parents, node.saved)
     if len(row.vjps) == 1:
         (rule,) = row.vjps
 
-        def pull_unary(g: Any, node: Node) -> Sequence[Any]:
+        def pull_unary(g: Any, node: Node, _parents: tuple[Any, ...]) -> Sequence[Any]:
             ans, x = node.saved  # type: ignore[misc]  # the walk has checked it
             params = node.params
             return (rule(g, ans, x, **params) if params else rule(g, ans, x),)  # type: ignore[misc]
@@ -172,9 +177,9 @@ def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
     if len(row.vjps) == 2:
         first, second = row.vjps
 
-        def pull_binary(g: Any, node: Node) -> Sequence[Any]:
+        def pull_binary(g: Any, node: Node, parents: tuple[Any, ...]) -> Sequence[Any]:
             ans, x, y = node.saved  # type: ignore[misc]
-            left, right = node.parents
+            left, right = parents
             params = node.params
             if params:
                 return (
@@ -190,9 +195,9 @@ def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
     if len(row.vjps) == 3:
         rule_x, rule_y, rule_z = row.vjps
 
-        def pull_ternary(g: Any, node: Node) -> Sequence[Any]:
+        def pull_ternary(g: Any, node: Node, parents: tuple[Any, ...]) -> Sequence[Any]:
             ans, x, y, z = node.saved  # type: ignore[misc]
-            of_x, of_y, of_z = node.parents
+            of_x, of_y, of_z = parents
             return (
                 None if of_x is None else rule_x(g, ans, x, y, z),  # type: ignore[misc]
                 None if of_y is None else rule_y(g, ans, x, y, z),  # type: ignore[misc]
@@ -200,21 +205,25 @@ def _make_pull(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
             )
 
         return pull_ternary
-    return lambda g, node: _pull_general(row, g, node, node.saved)
+    return lambda g, node, parents: _pull_general(row, g, node, parents, node.saved)
 
 
-def _pull_general(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]:
+def _pull_general(
+    row: Primitive, g: Any, node: Node, parents: tuple[Any, ...], saved: Any
+) -> Sequence[Any]:
     params = node.params or {}
     return [
         None if parent is None else rule(g, *saved, **params)  # type: ignore[misc]
-        for parent, rule in zip(node.parents, row.vjps, strict=True)
+        for parent, rule in zip(parents, row.vjps, strict=True)
     ]
 
 
-def _pull_joint(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]:
+def _pull_joint(
+    row: Primitive, g: Any, node: Node, parents: tuple[Any, ...], saved: Any
+) -> Sequence[Any]:
     if type(g) is TupleGradient:
         g = g.pieces
-    wanted = [parent is not None for parent in node.parents]
+    wanted = [parent is not None for parent in parents]
     params = node.params or {}
     if row.residuals:
         *saved, residuals = saved
@@ -225,13 +234,13 @@ def _pull_joint(row: Primitive, g: Any, node: Node, saved: Any) -> Sequence[Any]
     return [piece if want else None for piece, want in zip(pieces, wanted, strict=True)]
 
 
-def _make_pull_recorded(row: Primitive) -> Callable[[Any, Node], Sequence[Any]]:
+def _make_pull_recorded(row: Primitive) -> Pull:
     """Return the function that applies the same rules to Tensors, so that they are recorded."""
     if row.formula is not None:
-        return lambda g, node: _pull_formula(row, g, node)
+        return lambda g, node, parents: _pull_formula(row, g, node, parents)
     if row.joint is not None:
-        return lambda g, node: _pull_joint(row, g, node, _lift(node))
-    return lambda g, node: _pull_general(row, g, node, _lift(node))
+        return lambda g, node, parents: _pull_joint(row, g, node, parents, _lift(node))
+    return lambda g, node, parents: _pull_general(row, g, node, parents, _lift(node))
 
 
 def _lift(node: Node) -> tuple[Any, ...]:
@@ -250,31 +259,31 @@ def _lift(node: Node) -> tuple[Any, ...]:
     return (ans, *lifted)
 
 
-def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
+def _pull_formula(row: Primitive, g: Any, node: Node, parents: tuple[Any, ...]) -> Sequence[Any]:
     """Differentiate the row's formula, which is written in differentiable operations."""
     _, *inputs = _lift(node)
     # Fresh names for the inputs: the walk then ends at them, however large the graph behind is.
     inputs = [
-        _alias(x) if parent is not None else x
-        for x, parent in zip(inputs, node.parents, strict=True)
+        _alias(x) if parent is not None else x for x, parent in zip(inputs, parents, strict=True)
     ]
     params = {k: v for k, v in (node.params or {}).items() if k not in ENGINE_KEYWORDS}
     results = row.formula(*inputs, **params)  # type: ignore[misc]  # it has one
     if type(g) is TupleGradient:
-        chosen = [
-            (r, piece) for r, piece in zip(results, g.pieces, strict=False) if piece is not None
+        pairs = [
+            (r, piece) for r, piece in zip(results, g.pieces, strict=True) if piece is not None
         ]
-        roots, starts = [r for r, _ in chosen], [piece for _, piece in chosen]
     else:
-        roots, starts = [results], [g]
-    places = [i for i, parent in enumerate(node.parents) if parent is not None]
-    found = gradients_of(
-        roots, [inputs[i] for i in places], starts, create_graph=True, retain_graph=True
+        pairs = [(results, g)]
+    found = iter(
+        gradients_of(
+            [result for result, _ in pairs],
+            [x for x, parent in zip(inputs, parents, strict=True) if parent is not None],
+            [piece for _, piece in pairs],
+            create_graph=True,
+            retain_graph=True,
+        )
     )
-    pieces: list[Any] = [None] * len(node.parents)
-    for i, piece in zip(places, found, strict=True):
-        pieces[i] = piece
-    return pieces
+    return [None if parent is None else next(found) for parent in parents]
 
 
 # --------------------------------------------------------------------------------------------
@@ -282,9 +291,8 @@ def _pull_formula(row: Primitive, g: Any, node: Node) -> Sequence[Any]:
 
 _output_type: type[Value] = Value
 _new: Callable[[type], Any] = object.__new__
-_RAW = frozenset(
-    {np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_}
-)
+_RAW = frozenset({float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_})
+_NUMBERS = "biufc"  # the kinds of dtype to compute with: never objects, never text
 
 
 def set_output_type(cls: type[Value]) -> None:
@@ -303,12 +311,12 @@ def _output(data: Any, node: Any) -> Any:
     return out
 
 
-def operand(x: Any, name: str) -> Any:
+def operand(x: Any, name: str, *, optional: bool = False) -> Any:
     """Return `x` as something NumPy computes with, or raise TypeError naming the operation."""
-    if x is None or isinstance(x, np.ndarray | np.generic) or hasattr(x, "__array_function__"):
+    if x is None and optional:
         return x
-    array = np.asarray(x)
-    if array.dtype.kind not in "biufc":
+    array = x if hasattr(x, "__array_function__") or isinstance(x, np.generic) else np.asarray(x)
+    if array.dtype.kind not in _NUMBERS:
         raise DtypeError(
             f"{name}: got {x!r} of type {type(x).__name__}; expected a Tensor, an array or a number"
         )
@@ -471,7 +479,7 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
     forward, name = row.forward, row.name
     keep_ans, keep_x, keep_y, keep_z = row.keeps
     rule_x, rule_y, rule_z = (rule is not None for rule in row.vjps)
-    optional = list(inspect.signature(forward).parameters.values())[2].default is None
+    optional = row.optional
 
     def record(x: Any, y: Any, z: Any = None) -> Any:  # noqa: C901 - the same
         traced = False
@@ -492,10 +500,8 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
             traced = True
             of_z = (z._node or z) if rule_z and z._needs else None
             z = z._data
-        elif z is None and not optional:
-            raise DtypeError(f"{name}: takes three inputs, got two")
         elif type(z) not in _RAW:
-            z = operand(z, name)
+            z = operand(z, name, optional=optional)
         try:
             ans = forward(x, y, z)
         except _FORWARD_ERRORS as error:
@@ -531,10 +537,10 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
     """Return the recorder of any other row: parameters, optional inputs, several results, ...."""
     forward, name, residual = row.forward, row.name, row.residuals
     rules = () if row.variadic else row.vjps
-    shaped, differentiable = row.shaped, row.differentiable
+    shaped, differentiable, optional = row.shaped, row.differentiable, row.optional
 
     def record(*inputs: Any, **params: Any) -> Any:
-        arrays, parents, traced, wanted = _receive(inputs, rules, name)
+        arrays, parents, traced, wanted = _receive(inputs, rules, name, optional)
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:
@@ -547,7 +553,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
         scope = SCOPE.get()
         if not (wanted and differentiable and scope.recording):
             if type(ans) is tuple:
-                return tuple(_output(part, None) for part in ans)
+                return tuple([_seen(row, inputs[0], _output(part, None)) for part in ans])
             return _seen(row, inputs[0], _output(ans, None))
         if shaped:
             params["shapes"] = tuple([np.shape(a) for a in arrays])
@@ -564,14 +570,14 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
         if scope.observer is not None:
             scope.observer(node)
         if several:
-            return tuple(_select(ans, node, k) for k in range(len(ans)))
+            return tuple([_seen(row, inputs[0], _select(ans, node, k)) for k in range(len(ans))])
         return _seen(row, inputs[0], _output(ans, node))
 
     return record
 
 
 def _receive(
-    inputs: tuple[Any, ...], rules: Sequence[Any], name: str
+    inputs: tuple[Any, ...], rules: Sequence[Any], name: str, optional: bool
 ) -> tuple[list[Any], list[Any], bool, bool]:
     """Return the arrays, the parents, whether a Tensor is among them and whether one is wanted."""
     arrays, parents = [], []
@@ -585,7 +591,7 @@ def _receive(
                 parent = x._node or x
                 wanted = True
         else:
-            arrays.append(x if type(x) in _RAW else operand(x, name))
+            arrays.append(x if type(x) in _RAW else operand(x, name, optional=optional))
         parents.append(parent)
     return arrays, parents, traced, wanted
 
@@ -600,8 +606,8 @@ def _keep(row: Primitive, ans: Any, arrays: list[Any], residuals: Sequence[Any])
 
 
 def _seen(row: Primitive, base: Any, out: Any) -> Any:
-    """Return `out`, noted as a view if the row makes one."""
-    if row.view and isinstance(base, Value):
+    """Return `out`, noted as a view if the row makes views and this one shares memory."""
+    if row.view and isinstance(base, Value) and owner(out._data) is owner(base._data):
         note_view(base, out)
     return out
 
@@ -611,6 +617,8 @@ def _make_effect(row: Primitive) -> Callable[..., Any]:
     forward, name = row.forward, row.name
 
     def run(*inputs: Any, **params: Any) -> Any:
+        if inputs and isinstance(inputs[0], Value) and isinstance(inputs[0]._data, np.generic):
+            inputs[0]._data = np.asarray(inputs[0]._data)  # a NumPy scalar cannot be written into
         arrays = [x._data if isinstance(x, Value) else operand(x, name) for x in inputs]
         try:
             ans = forward(*arrays, **params)
@@ -618,6 +626,8 @@ def _make_effect(row: Primitive) -> Callable[..., Any]:
             raise _explain(row, arrays, error) from error
         if row.effect == "write":
             note_write(arrays[0], name)
+            if called_by_user():
+                name_line(arrays[0])
             return inputs[0]
         return ans
 

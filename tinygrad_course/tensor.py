@@ -6,6 +6,8 @@ first argument. Only what is public about a Tensor is written here.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -77,9 +79,8 @@ class Tensor(Value):
         array = _as_array(value)
         if array.shape != self.shape:
             raise ShapeError(f"Tensor.data: got shape {array.shape}, expected {self.shape}")
-        target = self.data
         ops.assign(self, array)
-        name_line(target)
+        name_line(self._data)
 
     @property
     def grad(self) -> Any:
@@ -255,9 +256,9 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
-    __and__ = __rand__ = ops.logical_and
-    __or__ = __ror__ = ops.logical_or
-    __invert__ = ops.logical_not
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __invert__ = ops.invert
     __hash__ = object.__hash__
 
     def __radd__(self, other: Any) -> Any:
@@ -335,9 +336,8 @@ class Tensor(Value):
         if self._records(value):
             self._become("t[key] = value", ops.replace_at(self, value, key=key))
         else:
-            target = self.data  # a NumPy scalar cannot be written into, an array can
             ops.assign_at(self, value, key=key)
-            name_line(target)
+            name_line(self._data)
 
     def __iadd__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t += value", ops.add, other)
@@ -362,9 +362,8 @@ class Tensor(Value):
         if self._records(other):
             self._become(what, function(self, other))
         else:
-            target = self.data  # a NumPy scalar cannot be written into, an array can
             ops.assign(self, function(self, other))
-            name_line(target)
+            name_line(self._data)
         return self
 
     def _become(self, what: str, result: Tensor) -> None:
@@ -410,7 +409,7 @@ class Tensor(Value):
         return int(self.item())
 
     def __index__(self) -> int:
-        return int(self._data.__index__())
+        return operator.index(self._data)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self._data.size == 1 and spec else repr(self)
@@ -450,22 +449,28 @@ class Tensor(Value):
             if function is not None:
                 return function(*inputs)
         elif method == "reduce" and ufunc in _REDUCE and len(inputs) == 1:
-            return _REDUCE[ufunc](*inputs, **{"axis": 0, **kwargs})
+            ours = functools.partial(_REDUCE[ufunc], **({} if "axis" in kwargs else {"axis": 0}))
+            return _call(ours, ufunc, ".reduce", inputs, kwargs)
         raise _no_rule(ufunc, f".{method}" if method != "__call__" else "", kwargs)
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
         ours = NUMPY_FUNCTIONS.get(function)
         if ours is None:
             raise _no_rule(function, "", {})
-        try:
-            return ours(*args, **kwargs)
-        except TypeError as error:
-            if "argument" not in str(error) or isinstance(error, DtypeError):
-                raise
-            raise _no_rule(function, "", kwargs) from error
+        return _call(ours, function, "", args, kwargs)
 
 
 _PLAIN_DTYPES = (np.dtype(float), np.dtype(int), np.dtype(bool), np.dtype(complex))
+
+
+def _call(ours: Any, theirs: Any, method: str, args: Any, kwargs: Any) -> Any:
+    """Call our function for NumPy's; an option that ours does not have is refused by name."""
+    try:
+        return ours(*args, **kwargs)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error) and "positional" not in str(error):
+            raise
+        raise _no_rule(theirs, method, kwargs) from error
 
 
 def _no_rule(function: Any, method: str, kwargs: dict[str, Any]) -> UnsupportedFunctionError:
@@ -485,7 +490,9 @@ def _as_array(data: Any) -> Any:
     if isinstance(data, Value):
         return data._data
     if not (isinstance(data, np.ndarray) or hasattr(data, "__array_function__")):
-        data = np.asarray(data)[()]  # a number stays a NumPy scalar: eight times faster than 0-d
+        data = np.asarray(data)
+        if data.dtype.kind in "biufc":
+            return data[()]  # a number stays a NumPy scalar: eight times faster than 0-d
     if data.dtype.kind not in "biufc":
         raise DtypeError(
             f"Tensor: cannot compute with dtype {data.dtype}; expected numbers or booleans"
@@ -497,7 +504,10 @@ def _plain_key(key: Any) -> Any:
     """Return an index with its Tensors replaced by their arrays."""
     if isinstance(key, tuple):
         return tuple(_plain_key(part) for part in key)
-    return key._data if isinstance(key, Value) else key
+    if isinstance(key, Value):
+        key = key._data
+    # A copy, because the derivative uses the index again.
+    return np.array(key) if isinstance(key, np.ndarray | list) else key
 
 
 def _rebuild(cls: type[Tensor], data: Any, needs: bool, name: str | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,15 +46,16 @@ def gradients(
         >>> float(slope), float(curvature)
         (12.0, 12.0)
     """
-    roots = [outputs] if isinstance(outputs, Value) else list(outputs)
-    targets = [inputs] if isinstance(inputs, Value) else list(inputs)
+    roots, targets = _listed("outputs", outputs), _listed("inputs", inputs)
     for i, target in enumerate(targets):
         if not isinstance(target, Value) or not target._needs:
             raise GraphError(f"gradients: input {i} is not a Tensor that requires grad")
     if grad_outputs is None:
         given: list[Any] = [None] * len(roots)
     else:
-        given = [grad_outputs] if isinstance(outputs, Value) else list(grad_outputs)
+        given = (
+            [grad_outputs] if isinstance(outputs, Value) else _listed("grad_outputs", grad_outputs)
+        )
     if len(given) != len(roots):
         raise ArgumentError(
             f"gradients: got {len(given)} grad_outputs for {len(roots)} outputs; give one each"
@@ -73,6 +74,16 @@ def gradients(
     if not create_graph:
         found = [np.asarray(g) if isinstance(g, np.generic) else g for g in found]
     return found[0] if isinstance(inputs, Value) else tuple(found)
+
+
+def _listed(name: str, given: Any) -> list[Any]:
+    if isinstance(given, Value):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise ArgumentError(
+            f"gradients: {name} is {type(given).__name__}, not a Tensor or a list of Tensors"
+        )
+    return list(given)
 
 
 def _start(index: int, root: Tensor, start: Any, create_graph: bool) -> Any:

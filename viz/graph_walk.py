@@ -37,6 +37,7 @@ class Item:
         cluster: index of the module call it belongs to, or `OUTSIDE`.
         name: what a tensor is called; empty for an operation.
         inputs: ``(index of an item, the select node passed through or None)`` in order.
+        only: the select node of an operation with several results of which one has a derivative.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Item:
     cluster: int = OUTSIDE
     name: str = ""
     inputs: list[tuple[int, Node | None]] = field(default_factory=list)
+    only: Node | None = None
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Walk:
     def common(self, first: int, second: int) -> int:
         """Return the innermost cluster that holds both."""
         while first != second:
-            if first == OUTSIDE or second == OUTSIDE:
+            if OUTSIDE in (first, second):
                 return OUTSIDE
             if self.clusters[first].depth >= self.clusters[second].depth:
                 first = self.clusters[first].parent
@@ -195,10 +197,20 @@ class _Walker:
             if node.primitive is _ALIAS:
                 self.places[node] = self.place(node.parents[0])
             elif node.primitive is _SELECT:
-                self.places[node] = (self.place(node.parents[0])[0], node)
+                self.places[node] = self._one_result(node)
             else:
                 self._add_operation(node)
         self.walk.operations = len(self.walk.items)
+
+    def _one_result(self, node: Node) -> tuple[int, Node | None]:
+        """Return the place of one of several results; batch norm's others are constants."""
+        index = self.place(node.parents[0])[0]
+        count = (node.params or {})["count"]
+        item = self.walk.items[index]
+        if count - len(item.origin.primitive.constant_outputs) > 1:
+            return index, node
+        item.only = node
+        return index, None
 
     def _add_operation(self, node: Node) -> None:
         item = Item(OPERATION, node, self.cluster_of(node.scope))
@@ -214,9 +226,8 @@ class _Walker:
 
     def _add_constant(self, item: Item, array: Any) -> None:
         """Draw an input without gradient where the derivative happens to keep it; not a number."""
-        if array is None or not array.shape:
-            return
-        item.inputs.append((self._leaf(array, array), None))
+        if getattr(array, "shape", ()):
+            item.inputs.append((self._leaf(array, array), None))
 
     def place(self, source: Any) -> tuple[int, Node | None]:
         """Return the item that a parent is drawn as; leaves get negative numbers for now."""

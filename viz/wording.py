@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,27 +70,28 @@ def option_words(node: Node) -> list[str]:
 
 
 def _value_words(value: Any) -> str:
-    if isinstance(value, float | np.floating):
-        return f"{float(value):.4g}"
-    if isinstance(value, np.ndarray | Value):
-        return f"array {tensor_words(value)}"
-    if isinstance(value, slice):
-        return _slice_words(value)
-    if isinstance(value, np.dtype):
-        return dtype_words(value)
-    if isinstance(value, np.integer):
-        return str(int(value))
     if isinstance(value, tuple):
         some = ", ".join(_value_words(part) for part in value[:4])
         return f"({some}{', …' if len(value) > 4 else ',' if len(value) == 1 else ''})"
-    if value is Ellipsis:
-        return "..."
-    return one_line(_short.repr(value))
+    for kind, words in _WORDS:
+        if isinstance(value, kind):
+            return words(value)
+    return "..." if value is Ellipsis else one_line(_short.repr(value))
 
 
 def _slice_words(key: slice) -> str:
     start, stop = ("" if end is None else str(end) for end in (key.start, key.stop))
     return f"{start}:{stop}" + (f":{key.step}" if key.step is not None else "")
+
+
+_WORDS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+    (float | np.floating, lambda value: f"{float(value):.4g}"),
+    (np.ndarray | Value, lambda value: f"array {tensor_words(value)}"),
+    (slice, _slice_words),
+    (np.dtype, dtype_words),
+    (np.integer, lambda value: str(int(value))),
+)
+"""How to write the values of options that ``repr`` writes at length."""
 
 
 def operation_words(node: Node) -> str:
@@ -99,12 +101,16 @@ def operation_words(node: Node) -> str:
     if saved is None or len(node.parents) > 3 or len(saved) <= len(node.parents):
         return name
     numbers = [
-        None if parent is not None or array is None or array.shape else array
+        None if parent is not None or array is None or np.shape(array) else array
         for parent, array in zip(node.parents, saved[1:], strict=False)
     ]
     if all(number is None for number in numbers):
         return name
-    return f"{name}({', '.join('·' if n is None else f'{n.item():.4g}' for n in numbers)})"
+    return f"{name}({', '.join('·' if n is None else _number_words(n) for n in numbers)})"
+
+
+def _number_words(number: Any) -> str:
+    return f"{number.item() if hasattr(number, 'item') else number:.4g}"
 
 
 def count_words(count: int, one: str, many: str = "") -> str:

@@ -91,6 +91,7 @@ linear: Op = primitive(
     lambda g, _ans, _x, weight, _bias: matmul(g, weight),
     lambda g, _ans, x, _weight, _bias: matmul(_rows(g).T, _rows(x)),
     lambda g, _ans, _x, _weight, _bias: _rows(g).sum(axis=0),
+    optional=True,
     expects="x (..., n_in), weight (n_out, n_in), bias (n_out,) or None",
     doc="""Apply an affine map: ans = x Wᵀ + b, with W of shape (n_out, n_in).
 

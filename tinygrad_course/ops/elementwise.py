@@ -113,7 +113,8 @@ def _power_base(g: Any, _ans: Any, x: Any, y: Any) -> Any:
 
 
 def _power_exponent(g: Any, ans: Any, x: Any, _y: Any) -> Any:
-    return g * ans * log(where(equal(x, 0), 1.0, x))
+    # The logarithm in the precision of the result: x may be a float32 number beside float64.
+    return g * ans * log(astype(where(equal(x, 0), 1.0, x), dtype=ans.dtype))
 
 
 def _powers(rng: np.random.Generator) -> Iterator[Sample]:
@@ -490,6 +491,22 @@ def _piecewise_constant(ufunc: Any, text: str) -> Any:
     )
 
 
+def _bits(ufunc: Any, text: str) -> Any:
+    cases = [np.array([True, True, False, False]), np.array([True, False, True, False])]
+    cases = cases[: ufunc.nin]
+    return primitive(
+        ufunc.__name__,
+        ufunc,
+        lambda _rng: [(tuple(cases), {}), (tuple(np.array(c, dtype=int) for c in cases), {})],
+        *[None] * ufunc.nin,
+        numpy=(ufunc,),
+        doc=f"Return {text}, bit by bit, of booleans or whole numbers; without derivative.",
+    )
+
+
+bitwise_and: Op = _bits(np.bitwise_and, "x and y")
+bitwise_or: Op = _bits(np.bitwise_or, "x or y")
+invert: Op = _bits(np.invert, "not x")
 sign: Op = _piecewise_constant(np.sign, "the sign of x")
 floor: Op = _piecewise_constant(np.floor, "the largest whole number not above x")
 ceil: Op = _piecewise_constant(np.ceil, "the smallest whole number not below x")

@@ -234,6 +234,7 @@ batch_norm: Op = primitive(
     formula=_batch_norm_formula,
     residuals=True,
     outputs=3,
+    optional=True,
     expects="x (m, channels, ...), weight and bias (channels,) or None",
     doc="""Normalize each channel over the batch: y = (x - mean) / sqrt(var + eps) * weight + bias.
 

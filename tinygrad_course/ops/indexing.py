@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.ops.samples import values
+from tinygrad_course.ops.shaping import reshape
 from tinygrad_course.primitive import Op, Sample, primitive
 
 
@@ -84,9 +85,23 @@ scatter_add: Op = primitive(
 
 
 def _replace_at(x: Any, value: Any, *, key: Any) -> Any:
+    _check_kept(x, value)
     ans = x.copy()
     ans[key] = value
     return ans
+
+
+def _check_kept(target: Any, value: Any) -> None:
+    """Refuse to write fractions into whole numbers, or complex numbers into real ones."""
+    kind = np.asarray(value).dtype
+    if not np.can_cast(kind, target.dtype, "same_kind"):
+        raise TypeError(f"{kind} does not fit into {target.dtype}")
+
+
+def _value_rule(g: Any, _ans: Any, _x: Any, _v: Any, *, key: Any, shapes: Any) -> Any:
+    piece = getitem(g, key=key)
+    extra = len(shapes[1]) - piece.ndim  # NumPy drops leading axes of size 1 of a value
+    return reshape(piece, shape=(1,) * extra + piece.shape) if extra > 0 else piece
 
 
 def _replaces(rng: np.random.Generator) -> Iterator[Sample]:
@@ -94,14 +109,15 @@ def _replaces(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (3, 4), -2, 2), values(rng, (), -2, 2)), {"key": (slice(None), 1)}
     yield (values(rng, (3, 4), -2, 2), values(rng, (4,), -2, 2)), {"key": np.array([0, 2])}
     yield (values(rng, (3,), -2, 2), values(rng, (), -2, 2)), {"key": np.array([True, False, True])}
+    yield (values(rng, (2, 3), -2, 2), values(rng, (1, 1, 3), -2, 2)), {"key": 0}
 
 
 replace_at: Op = primitive(
     "replace_at",
     _replace_at,
     _replaces,
-    lambda g, _ans, _x, _v, *, key: replace_at(g, 0.0, key=key),
-    lambda g, _ans, _x, _v, *, key: getitem(g, key=key),
+    lambda g, _ans, _x, _v, *, key, shapes: replace_at(g, 0.0, key=key),  # noqa: ARG005
+    _value_rule,
     expects="a value that broadcasts to the indexed positions",
     doc="""Return a copy of x with the elements at `key` replaced: what ``t[key] = v`` records.
 

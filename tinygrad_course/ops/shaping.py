@@ -144,7 +144,7 @@ def _split_rule(
     for part, (start, stop) in zip(g, pairwise(ends), strict=True):
         size = list(shape)
         size[axis] = stop - start
-        parts.append(broadcast_to(like.sum() * 0, shape=tuple(size)) if part is None else part)
+        parts.append(np.zeros(size, like.dtype) if part is None else part)
     return [concatenate_all(*parts, axis=axis)]
 
 
@@ -160,5 +160,6 @@ split_at: Op = primitive(
     _splits,
     joint=_split_rule,
     outputs=-1,
-    doc="""Cut along an axis before each index in `sections`; returns a tuple.""",
+    view=True,
+    doc="""Cut along an axis before each of the ascending `sections`; returns a tuple.""",
 )
