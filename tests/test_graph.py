@@ -322,6 +322,20 @@ def test_joint_rules_are_told_what_is_wanted(register):
     np.testing.assert_array_equal(x.grad, [1.0])
 
 
+def test_a_rule_may_return_one_array_for_two_inputs(register):
+    """Where a rule returns the same array for two leaves, each leaf still owns its gradient."""
+
+    def rule(g, _ans, _x, _y, *, wanted):
+        piece = g * 2
+        return piece, piece
+
+    both = register("test_both", lambda x, y: 2 * (x + y), joint=rule)
+    x, y = leaf([1.0]), leaf([1.0])
+    both(x, y).backward()
+    assert not np.shares_memory(x.grad, y.grad)
+    np.testing.assert_array_equal([x.grad, y.grad], [[2.0], [2.0]])
+
+
 def test_one_part_of_several_results_is_enough():
     """Where only one of several results is used, the others count as constant."""
     x = leaf([1.0, 2.0, 3.0])

@@ -149,7 +149,7 @@ def _check_model(model: nn.Module, data: ImageData) -> GradcheckReport:
     style = "green" if report else "bold red"
     console.print(f"[{style}]{str(report).splitlines()[0]}[/]")
     if not report:
-        console.print(str(report), markup=False)
+        console.print(str(report).partition("\n")[2], markup=False, soft_wrap=True)
         raise GradientFailed
     checked = sum(row.checked for row in report.rows)
     console.print(
@@ -347,7 +347,7 @@ def gradcheck() -> None:
     without = [row.name for row in PRIMITIVES.values() if not row.differentiable]
     console.print(f"Without derivative: {', '.join(without)}.", style="dim")
     for name, report in failed:
-        console.print(f"\n{name}: {report}", markup=False)
+        console.print(f"\n{name}: {report}", markup=False, soft_wrap=True)
     seconds = time.perf_counter() - started
     passed = len(rows) - len({name for name, _ in failed})
     colour = "red" if failed else "green"

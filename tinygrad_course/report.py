@@ -57,7 +57,7 @@ def curves_svg(record: Record) -> str:
     cost.set_yscale("log")
     best = f"best epoch {record.best_epoch + 1}"
     accuracy.plot([], [], color=ACCENT, linestyle=":", label=best)
-    accuracy.legend(frameon=False, loc="lower right")
+    accuracy.legend(loc="lower right", framealpha=1, edgecolor="none")
     return _svg(figure)
 
 
@@ -71,7 +71,8 @@ def mistakes_svg(data: ImageData, result: Evaluation) -> str:
     matrix.imshow(shown, cmap="Oranges", vmin=0, vmax=max(shown.max(), 1))
     for true, guess in np.ndindex(counts.shape):
         if counts[true, guess]:
-            colour = ACCENT if true == guess else "black"
+            dark = shown[true, guess] > shown.max() / 2
+            colour = ACCENT if true == guess else "white" if dark else "black"
             matrix.text(
                 guess, true, counts[true, guess], ha="center", va="center", size=7, color=colour
             )

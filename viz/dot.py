@@ -40,9 +40,15 @@ _STYLES: dict[str, tuple[str, str, str, str]] = {
         'shape=ellipse margin="0.02,0.01" style="filled" peripheries=2',
         "result",
     ),
-    "module": ("#dfe3e8", "#3e4c59", 'shape=box3d style="filled"', "module, closed"),
+    "module": (
+        "#dfe3e8",
+        "#3e4c59",
+        'shape=box style="rounded,filled" peripheries=2',
+        "module, closed",
+    ),
     "folded": ("#ffffff", "#3e4c59", 'shape=box style="rounded,filled,dashed"', "folded"),
 }
+_WEIGHTS = {"parameter": 1, "constant": 1, "input": 2}
 _CLUSTER_FILLS = ("#f7f9fb", "#eef2f6")  # neighbours in depth differ
 
 
@@ -61,6 +67,8 @@ def marked_up(text: str) -> str:
 
 def source_of(picture: Picture, *, title: str, direction: str) -> str:
     """Return the DOT text of a picture."""
+    own = _own_tensors(picture)
+    right = {(tensors[1], operation) for operation, tensors in own.items() if len(tensors) > 1}
     lines = [
         f"digraph {quoted(title)} {{",
         f"  rankdir={direction}; bgcolor=white; pad=0.2; nodesep=0.3; ranksep=0.35;",
@@ -68,9 +76,8 @@ def source_of(picture: Picture, *, title: str, direction: str) -> str:
         f"  label={_legend(picture)};",
         f'  node [fontname="{FONT}" fontsize=12 fontcolor="{_INK}" margin="0.08,0.03" height=0.3];',
         f'  edge [fontname="{FONT}" fontsize=9 fontcolor="{_FAINT}" color="#7b8794" arrowsize=.6];',
-        *_framed_nodes(picture),
-        *_edges(picture),
-        *_places(picture),
+        *_framed_nodes(picture, _rows(picture, own)),
+        *_edges(picture, right),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -80,12 +87,14 @@ def source_of(picture: Picture, *, title: str, direction: str) -> str:
 # Nodes, frames and edges
 
 
-def _framed_nodes(picture: Picture) -> Iterator[str]:
-    """Yield the nodes inside the frames of their modules; frames without nodes are left out."""
+def _framed_nodes(picture: Picture, rows: dict[int, list[str]]) -> Iterator[str]:
+    """Yield the nodes inside the frames of their modules."""
     inside: dict[int, list[GraphNode]] = {}
     for node in picture.nodes:
         inside.setdefault(node.cluster, []).append(node)
-    children = _frames_below(picture.clusters, inside)
+    children: dict[int, list[int]] = {}
+    for index, cluster in enumerate(picture.clusters):
+        children.setdefault(cluster.parent, []).append(index)
     # A stack of what to write next: frames are opened here and closed by the text on the stack.
     stack: list[int | str] = [OUTSIDE]
     depth = 0
@@ -100,22 +109,8 @@ def _framed_nodes(picture: Picture) -> Iterator[str]:
             stack.append("}")
         depth += 1
         yield from ("  " * depth + _node(node) for node in inside.get(step, ()))
+        yield from ("  " * depth + row for row in rows.get(step, ()))
         stack.extend(reversed(children.get(step, ())))
-
-
-def _frames_below(
-    clusters: list[GraphCluster], inside: dict[int, list[GraphNode]]
-) -> dict[int, list[int]]:
-    """Return the frames inside each frame, those left out that hold no node at any depth."""
-    used = set(inside)
-    for index in range(len(clusters) - 1, -1, -1):  # a frame comes after the frame around it
-        if index in used:
-            used.add(clusters[index].parent)
-    children: dict[int, list[int]] = {}
-    for index, cluster in enumerate(clusters):
-        if index in used:
-            children.setdefault(cluster.parent, []).append(index)
-    return children
 
 
 def _open_frame(cluster: GraphCluster, index: int, depth: int) -> Iterator[str]:
@@ -149,38 +144,45 @@ def _row(text: str, color: str) -> str:
     return f'<tr><td><font point-size="10" color="{color}">{text}</font></td></tr>'
 
 
-def _edges(picture: Picture) -> Iterator[str]:
+def _edges(picture: Picture, right: set[tuple[str, str]]) -> Iterator[str]:
     """Yield the edges; those from operation to operation are laid out short and straight."""
-    tensors = {n.key for n in picture.nodes if n.kind in ("parameter", "constant")}
+    weights = {node.key: _WEIGHTS.get(node.kind, 8) for node in picture.nodes}
     for edge in picture.edges:
-        options = [] if edge.source in tensors else ["weight=8"]
+        start, end = edge.source, edge.target
+        options = [f"weight={weights[start]}"]
+        if (start, end) in right:
+            # Within a row, DOT's edges lead from left to right; dir=back turns the arrow round.
+            start, end = end, start
+            options.append("dir=back")
         if edge.label:
-            options.append(f"label=<{marked_up(edge.label)}>")
-        yield f"  {edge.source} -> {edge.target}" + (f" [{' '.join(options)}];" if options else ";")
+            options.append(f"label=<&#160;{marked_up(edge.label)}>")
+        yield f"  {start} -> {end} [{' '.join(options)}];"
 
 
-def _places(picture: Picture) -> Iterator[str]:
-    """Yield where a module's own tensors go: one to the left and one to the right of the operation.
-
-    The operations then stand in one column. Further tensors go below what the operation reads;
-    Graphviz would put them, and with them the whole frame, beside the layer before.
-    """
+def _own_tensors(picture: Picture) -> dict[str, list[str]]:
+    """Return, for each operation within a module, the tensors there that only it reads."""
     nodes = {node.key: node for node in picture.nodes}
     readers = Counter(edge.source for edge in picture.edges)
-    read = {edge.target: edge.source for edge in picture.edges if not _held(nodes, edge)}
-    beside: Counter[str] = Counter()
+    own: dict[str, list[str]] = {}
     for edge in picture.edges:
-        leaf, operation = edge.source, edge.target
         # A tensor that is read twice stays where Graphviz wants it: its place suits both readers.
-        if readers[leaf] > 1 or not _held(nodes, edge):
-            continue
-        beside[operation] += 1
-        if beside[operation] == 1:
-            yield f"  {{rank=same; {leaf}; {operation};}}"
-        elif beside[operation] == 2:
-            yield f"  {{rank=same; {operation}; {leaf};}} {operation} -> {leaf} [style=invis];"
-        elif operation in read:
-            yield f"  {read[operation]} -> {leaf} [style=invis];"
+        if readers[edge.source] == 1 and _held(nodes, edge):
+            own.setdefault(edge.target, []).append(edge.source)
+    return own
+
+
+def _rows(picture: Picture, own: dict[str, list[str]]) -> dict[int, list[str]]:
+    """Return, by frame, which tensors stand to the left and right of the operation reading them.
+
+    The operations then stand in one column; otherwise the frame of a layer would stand beside the
+    one before. A row must be declared inside the frame that holds all of it.
+    """
+    clusters = {node.key: node.cluster for node in picture.nodes}
+    rows: dict[int, list[str]] = {}
+    for operation, tensors in own.items():
+        row = "; ".join([tensors[0], operation, *tensors[1:2]])
+        rows.setdefault(clusters[operation], []).append(f"{{rank=same; {row};}}")
+    return rows
 
 
 def _held(nodes: dict[str, GraphNode], edge: GraphEdge) -> bool:

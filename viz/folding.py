@@ -22,7 +22,7 @@ SINGLE, MODULE, RUN, REST, TENSORS = "single", "module", "run", "rest", "tensors
 
 _LONGEST_PERIOD = 64  # units that repeat together: a large layer, not a whole network
 _DEEPEST = 24  # levels of modules drawn inside one another
-_FEWEST = 8  # closing modules must leave this many nodes: a picture of one box says nothing
+_FEWEST = 8  # closing modules leaves this many nodes, and a run hides as many: else no gain
 _EDGES_PER_NODE = 5  # beyond that no layout is readable, or finished in time
 
 
@@ -232,7 +232,8 @@ class Folding:
         changes = np.flatnonzero(same[1:] != same[:-1])
         starts, lengths = changes[::2], changes[1::2] - changes[::2]
         repeats = lengths // period + 1
-        enough = repeats >= 2 * _shown(period) + 2
+        hidden = repeats - 2 * _shown(period)
+        enough = (hidden >= 2) & (hidden * period >= _FEWEST)  # less is not worth a box
         return list(zip(starts[enough].tolist(), repeats[enough].tolist(), strict=True))
 
     def _join_runs(self, runs: Sequence[tuple[int, int]], period: int) -> None:

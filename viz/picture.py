@@ -119,7 +119,7 @@ def picture_of(walk: Walk, budget: int, mark: Mapping[Any, str] | None = None) -
             node.mark = "; ".join(marks[id(unit)])
         picture.nodes.append(node)
     picture.edges = list(_edges(folding, keys))
-    picture.clusters = [_cluster(walk, index) for index in range(len(walk.clusters))]
+    _frame(picture, walk)
     return picture
 
 
@@ -236,10 +236,21 @@ def _output_words(via: Node) -> str:
     return f"[{(via.params or {}).get('index', 0)}] {shape_words(via.shape, via.dtype)}"
 
 
-def _cluster(walk: Walk, index: int) -> GraphCluster:
-    cluster = walk.clusters[index]
-    words = _cluster_words(walk, index)
-    return GraphCluster(cut(words, 60), f"module {words}", cluster.parent)
+def _frame(picture: Picture, walk: Walk) -> None:
+    """Add the frames that hold a node at any depth, and number them anew."""
+    used: set[int] = set()
+    for node in picture.nodes:
+        cluster = node.cluster
+        while cluster != OUTSIDE and cluster not in used:
+            used.add(cluster)
+            cluster = walk.clusters[cluster].parent
+    number = {cluster: i for i, cluster in enumerate(sorted(used))}
+    number[OUTSIDE] = OUTSIDE
+    for node in picture.nodes:
+        node.cluster = number[node.cluster]
+    for cluster in sorted(used):
+        words, parent = _cluster_words(walk, cluster), number[walk.clusters[cluster].parent]
+        picture.clusters.append(GraphCluster(cut(words, 60), f"module {words}", parent))
 
 
 def _cluster_words(walk: Walk, index: int) -> str:
