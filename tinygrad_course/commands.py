@@ -29,7 +29,7 @@ from rich.table import Table
 import tinygrad_course as tc
 from tinygrad_course import nn
 from tinygrad_course.data import ImageData, digits, mnist, read_images
-from tinygrad_course.errors import ArgumentError, FileError, TinygradCourseError
+from tinygrad_course.errors import ArgumentError, DataError, FileError, TinygradCourseError
 from tinygrad_course.files import write_atomically
 from tinygrad_course.numerical import VERDICTS, GradcheckReport, check_primitive, gradcheck_module
 from tinygrad_course.primitive import PRIMITIVES
@@ -65,9 +65,7 @@ def run() -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show × must not stop us
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        return stop.exit_code
+        status = app(standalone_mode=False)  # an Exit comes back as its status
     except (typer.Abort, KeyboardInterrupt):
         errors.print("Interrupted.", style="yellow")
         return INTERRUPTED
@@ -80,7 +78,7 @@ def run() -> int:
             error.show()
             return int(error.exit_code)
         raise
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 # ---- train ------------------------------------------------------------------------------------
@@ -370,6 +368,8 @@ def predict(
     limit: Annotated[int, typer.Option(help="Show at most this many images.")] = 20,
 ) -> None:
     """Classify images with a trained model."""
+    if not run.exists():
+        raise DataError(f"there is no {str(run)!r}; give a run folder, or its model.safetensors")
     classifier = load_classifier(run / "model.safetensors" if run.is_dir() else run)
     pixels = read_images(file, classifier.image_shape)
     probabilities = classifier.probabilities(pixels)

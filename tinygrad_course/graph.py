@@ -18,6 +18,7 @@ import numpy as np
 
 from tinygrad_course.buffers import last_write, tick, user_line, write_after
 from tinygrad_course.errors import (
+    ArgumentError,
     FreedGraphError,
     GraphError,
     ModifiedValueError,
@@ -80,6 +81,11 @@ class _Recording:
         SCOPE.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ArgumentError(
+                f"{type(self).__name__}: {function.__name__} is a generator, whose body runs after "
+                f"the call returns; write `with {type(self).__name__}():` inside it"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -279,7 +285,8 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
             if not parents:
                 continue
         elif node.retained is not None:
-            node.retained = g.copy()  # what arrives may be shared with other gradients
+            # A copy, because what arrives may be shared; later passes add up, as for leaves.
+            node.retained = g.copy() if node.retained is RETAIN else node.retained + g
         saved = node.saved
         if saved is None:
             raise _freed(node)

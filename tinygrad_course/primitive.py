@@ -229,9 +229,22 @@ def _pull_joint(
         *saved, residuals = saved
         params = {**params, "residuals": residuals}
     pieces = row.joint(g, *saved, wanted=wanted, **params)  # type: ignore[misc]  # it has one
-    if all(wanted):
-        return pieces  # type: ignore[no-any-return]
-    return [piece if want else None for piece, want in zip(pieces, wanted, strict=True)]
+    if sum(wanted) == 1:
+        return [piece if want else None for piece, want in zip(pieces, wanted, strict=True)]
+    return _distinct(pieces, wanted)
+
+
+def _distinct(pieces: Sequence[Any], wanted: list[bool]) -> list[Any]:
+    """Return the wanted pieces as different arrays, so that no two leaves end up with one."""
+    seen: set[int] = set()
+    result = []
+    for piece, want in zip(pieces, wanted, strict=True):
+        if not want:
+            result.append(None)
+        else:
+            result.append(piece.copy() if id(piece) in seen else piece)
+            seen.add(id(piece))
+    return result
 
 
 def _make_pull_recorded(row: Primitive) -> Pull:

@@ -53,6 +53,11 @@ class Tensor(Value):
     def __init__(
         self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
     ) -> None:
+        if isinstance(data, Value) and data._needs:
+            raise GraphError(
+                "Tensor: the data are a Tensor that requires grad, whose history would be lost; "
+                "use detach() if that is meant, or array() for a recorded copy"
+            )
         array = _as_array(data)
         if dtype is not None and array.dtype != np.dtype(dtype):
             array = array.astype(dtype)
@@ -246,6 +251,8 @@ class Tensor(Value):
     __sub__ = ops.subtract
     __mul__ = ops.multiply
     __truediv__ = ops.divide
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
     __pow__ = ops.power
     __matmul__ = ops.matmul
     __neg__ = ops.negative
@@ -272,6 +279,15 @@ class Tensor(Value):
 
     def __rtruediv__(self, other: Any) -> Any:
         return ops.divide(other, self)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self, other: Any) -> Any:
+        return ops.remainder(other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return ops.floor_divide(self, other), ops.remainder(self, other)
 
     def __rpow__(self, other: Any) -> Any:
         return ops.power(other, self)
@@ -412,7 +428,13 @@ class Tensor(Value):
         return operator.index(self._data)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._data.size == 1 and spec else repr(self)
+        if not spec:
+            return repr(self)
+        if self._data.size != 1:
+            raise TypeError(
+                f"format {spec!r} applies to one number; this Tensor has shape {self.shape}"
+            )
+        return format(self.item(), spec)
 
     def __repr__(self) -> str:
         head = type(self).__name__ + "("

@@ -168,6 +168,8 @@ def _own_tensors(picture: Picture) -> dict[str, list[str]]:
         # A tensor that is read twice stays where Graphviz wants it: its place suits both readers.
         if readers[edge.source] == 1 and _held(nodes, edge):
             own.setdefault(edge.target, []).append(edge.source)
+    for tensors in own.values():  # a constant may be data: let it come from above, if anything
+        tensors.sort(key=lambda key: nodes[key].kind != "parameter")
     return own
 
 

@@ -82,6 +82,14 @@ def test_names_arrive_as_they_are():
     assert any('<i>a</i> & "b" \\n' in title for title in titles)
 
 
+def test_entities_in_tooltips_stay_text():
+    """A name that looks like an entity is the same in the tooltip as on the picture."""
+    drawn = small("&lt;").svg()
+    assert "&lt;" in texts(drawn)
+    titles = [e.text for e in ET.fromstring(drawn).iter(f"{SVG}title")]
+    assert any("&lt;" in title for title in titles)
+
+
 def test_nasty_module_names_are_drawn():
     """A module whose path holds markup is drawn."""
     scope_module = type('M<&">', (), {})()

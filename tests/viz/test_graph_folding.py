@@ -146,6 +146,7 @@ def test_a_long_chain_folds_and_is_fast():
     assert "49,996 × (multiply, add) is folded into one box." in picture.notes
     assert "49,996 × (multiply, add) is folded into one box." in picture.source
     assert operations_behind(picture) == 100_000
+    assert all(edge.label == "" for edge in picture.edges)  # one arrow into the box from x
     assert acyclic(picture)
 
 
@@ -232,7 +233,7 @@ def test_many_arrows_between_two_nodes_are_one():
 def test_dense_graphs_do_not_drown_in_arrows():
     """Where everything reads everything before it, the picture still has few arrows."""
     values = [scalar()]
-    for _ in range(200):
+    for _ in range(150):
         values.append(tc.stack(values).sum())
     picture = tc.viz.graph(values[-1])
     assert len(picture.edges) <= 2500

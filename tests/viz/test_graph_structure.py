@@ -6,6 +6,7 @@ import pytest
 import tinygrad_course as tc
 from tinygrad_course.errors import ArgumentError
 from tinygrad_course.graph import SCOPE, Scope
+from tinygrad_course.primitive import _alias
 
 
 class Layer:
@@ -161,6 +162,41 @@ def test_modules_are_frames_with_their_parameters():
     assert frame(picture, by_title(picture, "relu")) == "Net"
     assert by_title(picture, "first.weight").kind == "parameter"
     assert by_title(picture, "result").cluster == -1
+
+
+def test_a_parameter_stands_with_its_owner():
+    """A parameter that an inner module is handed stands in the frame of the module that owns it."""
+
+    class Outer(Layer):
+        def forward(self, x):
+            return self.members["inner"](x * 2.0)
+
+    class Inner(Layer):
+        def forward(self, x):
+            return x * self.lent
+
+    outer = Outer(scale=leaf(3), inner=Inner())
+    outer.members["inner"].lent = outer.members["scale"]
+    picture = tc.viz.graph(outer(leaf(3, name="x")))
+    assert frame(picture, by_title(picture, "scale")) == "Outer"
+    assert frame(picture, by_title(picture, "multiply")) == "inner · Inner"
+
+
+def test_arrows_lead_from_the_tensor_to_its_reader():
+    """In DOT the parameter on the right is written second, with its arrow turned round."""
+    picture = tc.viz.graph(Dense(3, 4)(np.ones((5, 3), np.float32)))
+    keys = {node.title: node.key for node in picture.nodes}
+    weight, bias, linear = keys["weight"], keys["bias"], keys["linear"]
+    assert f"  {weight} -> {linear} [weight=1];" in picture.source
+    assert f"  {linear} -> {bias} [weight=1 dir=back];" in picture.source
+    assert {(e.source, e.target) for e in picture.edges} >= {(weight, linear), (bias, linear)}
+
+
+def test_a_second_name_for_a_result_is_no_operation():
+    """The engine's alias of a Tensor is drawn as the Tensor itself."""
+    x = leaf(2, name="x")
+    picture = tc.viz.graph(_alias(x * x) + _alias(x))
+    assert [n.title for n in picture.nodes] == ["multiply", "add", "result", "x"]
 
 
 def test_a_given_model_gives_the_paths():

@@ -107,7 +107,7 @@ negative: Op = primitive(
 
 def _power_base(g: Any, _ans: Any, x: Any, y: Any) -> Any:
     if isinstance(y, int | float):  # a Python number leaves float32 as it is
-        return g * (2 * x) if y == 2 else g * 0.0 * x if y == 0 else g * (y * x ** (y - 1))
+        return g * (2 * x) if y == 2 else g * 0.0 if y == 0 else g * (y * x ** (y - 1))
     # d/dx x**0 is 0 everywhere, also at x = 0, where y * x**(y-1) would be 0 * inf.
     return g * (y * x ** where(equal(y, 0), 1.0, y - 1))
 
@@ -141,6 +141,44 @@ power: Op = primitive(
         >>> import tinygrad_course as tc
         >>> tc.power([1.0, 2.0, 3.0], 2)
         array([1., 4., 9.])
+    """,
+)
+
+floor_divide: Op = primitive(
+    "floor_divide",
+    np.floor_divide,
+    pairs(0.5, 2.0),
+    None,
+    None,
+    operator=operator.floordiv,
+    numpy=(np.floor_divide,),
+    doc="""Return the whole number of times that y fits into x; without derivative.""",
+)
+
+
+def _fractions(rng: np.random.Generator) -> Iterator[Sample]:
+    """Yield quotients away from whole numbers, where the remainder jumps."""
+    for first, second in [((), ()), ((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((0,), ())]:
+        y = values(rng, second, 1.0, 2.0)
+        whole = rng.integers(-2, 3, np.broadcast_shapes(first, second))
+        part = values(rng, np.broadcast_shapes(first, second), 0.2, 0.8)
+        yield (np.asarray((whole + part) * y), y), {}
+
+
+remainder: Op = primitive(
+    "remainder",
+    np.remainder,
+    _fractions,
+    lambda g, _ans, _x, _y: g,
+    lambda g, _ans, x, y: -(g * floor_divide(x, y)),
+    operator=operator.mod,
+    numpy=(np.remainder,),
+    doc="""Return x - y floor(x / y): derivatives 1 and -floor(x / y).
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.remainder([5.0, -1.0], 3.0)
+        array([2., 2.])
     """,
 )
 
