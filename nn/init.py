@@ -8,7 +8,7 @@ times the size of the trailing axes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tinygrad_course.ops import assign
 from tinygrad_course.random import generator as default_generator
 from tinygrad_course.tensor import Tensor
 
-Generator = np.random.Generator | None
+Generator: TypeAlias = "np.random.Generator | None"  # quoted: np.random loads when it is used
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:

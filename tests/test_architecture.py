@@ -36,7 +36,7 @@ LAYERS = [
 """A module imports from layers above its own in this list, never from below."""
 
 FACADE_USERS = {"commands"}
-SLOW_OR_OPTIONAL = {"sklearn", "matplotlib", "PIL", "safetensors", "graphviz", "pygraphviz"}
+SLOW_OR_OPTIONAL = {"sklearn", "matplotlib", "PIL", "safetensors", "pygraphviz"}
 
 
 def sources():

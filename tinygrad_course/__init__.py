@@ -4,7 +4,9 @@ Every computation on a `Tensor` is recorded as a graph that you can walk, draw, 
 differentiate, to any order. ``nn``, ``optim`` and ``viz`` build on it.
 """
 
+from importlib import import_module as _import_module
 from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _find_spec("tinygrad_course.nn") is None:
     raise ImportError(
@@ -13,7 +15,7 @@ if _find_spec("tinygrad_course.nn") is None:
         "package is installed."
     )
 
-from tinygrad_course import errors, nn, optim, viz
+from tinygrad_course import errors, nn, optim
 from tinygrad_course.functions import (
     all,  # noqa: A004 - NumPy's names, on purpose
     any,  # noqa: A004
@@ -97,7 +99,18 @@ from tinygrad_course.random import generator, seed
 from tinygrad_course.tensor import Tensor, array
 from tinygrad_course.transforms import gradients
 
+if _TYPE_CHECKING:
+    from tinygrad_course import viz
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import `viz` when it is first used: it takes a fifth of the import time."""
+    if name == "viz":
+        return _import_module("tinygrad_course.viz")
+    raise AttributeError(f"module 'tinygrad_course' has no attribute {name!r}")
+
 
 __all__ = [
     "Tensor",

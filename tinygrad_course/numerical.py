@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -198,8 +198,7 @@ def norm_ratio(analytic: Any, numeric: Any) -> float:
 # The numeric side
 
 
-@dataclass(frozen=True)
-class _Estimate:
+class _Estimate(NamedTuple):
     """A numeric derivative, its error, and whether the function has a kink there."""
 
     value: float
@@ -255,8 +254,7 @@ def _judge(analytic: float, estimate: _Estimate, scale: float) -> str:
     return "pass" if gap <= tolerance or error <= 100 * tolerance or zero else "inconclusive"
 
 
-@dataclass(frozen=True)
-class _Comparison:
+class _Comparison(NamedTuple):
     """Analytic and numeric derivative by one element, or (place None) along one direction."""
 
     place: tuple[int, ...] | None

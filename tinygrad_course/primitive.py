@@ -38,7 +38,7 @@ Op = Callable[..., Any]
 Pull = Callable[[Any, Node, tuple[Any, ...]], Sequence[Any]]
 """``pull(g, node, parents)``: one piece per input, None where the parent is None."""
 
-Samples = Callable[[np.random.Generator], Iterable[Sample]]
+Samples = Callable[["np.random.Generator"], Iterable[Sample]]  # quoted: np.random loads late
 
 ENGINE_KEYWORDS = frozenset({"shapes", "residuals", "wanted"})
 """Keyword-only arguments of a rule that the engine fills in."""
@@ -237,7 +237,7 @@ def _pull_joint(
 def _distinct(pieces: Sequence[Any], wanted: list[bool]) -> list[Any]:
     """Return the wanted pieces as different arrays, so that no two leaves end up with one."""
     seen: set[int] = set()
-    result = []
+    result: list[Any] = []
     for piece, want in zip(pieces, wanted, strict=True):
         if not want:
             result.append(None)

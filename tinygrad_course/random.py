@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_default = np.random.Generator(np.random.SFC64(np.random.SeedSequence()))
+_default: np.random.Generator | None = None  # made at first use: np.random takes 10 ms to load
 
 
 def seed(n: int) -> None:
@@ -21,10 +21,18 @@ def seed(n: int) -> None:
         >>> a == tc.generator().random()
         True
     """
-    global _default  # noqa: PLW0603 - one default generator a process
-    _default = np.random.Generator(np.random.SFC64(np.random.SeedSequence(n)))
+    _restart(n)
 
 
 def generator(given: np.random.Generator | None = None) -> np.random.Generator:
     """Return the given generator, or the default one."""
-    return _default if given is None else given
+    if given is not None:
+        return given
+    return _restart(None) if _default is None else _default
+
+
+def _restart(n: int | None) -> np.random.Generator:
+    global _default  # noqa: PLW0603 - one default generator a process
+    # SFC64 is NumPy's fastest generator; without a seed the operating system gives one.
+    _default = np.random.Generator(np.random.SFC64(np.random.SeedSequence(n)))
+    return _default

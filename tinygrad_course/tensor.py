@@ -471,7 +471,8 @@ class Tensor(Value):
             if function is not None:
                 return function(*inputs)
         elif method == "reduce" and ufunc in _REDUCE and len(inputs) == 1:
-            ours = functools.partial(_REDUCE[ufunc], **({} if "axis" in kwargs else {"axis": 0}))
+            axis: dict[str, Any] = {} if "axis" in kwargs else {"axis": 0}  # a ufunc's default
+            ours = functools.partial(_REDUCE[ufunc], **axis)
             return _call(ours, ufunc, ".reduce", inputs, kwargs)
         raise _no_rule(ufunc, f".{method}" if method != "__call__" else "", kwargs)
 

@@ -6,13 +6,13 @@ Every helper returns a function of a random generator that yields ``(inputs, par
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_course.primitive import Sample, Samples
 
-Generator = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"  # quoted: NumPy loads np.random when it is used
 
 
 def values(rng: Generator, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
