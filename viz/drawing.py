@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.errors import ArgumentError, FileError
+from tinygrad_course.errors import ArgumentError
+from tinygrad_course.files import write_atomically
 from tinygrad_course.graph import Value, enable_grad
 from tinygrad_course.tensor import Tensor
 from tinygrad_course.viz.dot import source_of
@@ -61,8 +61,8 @@ class Graph:
         """
         return svg_of(self.source, self.title)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file: all of it, or nothing; return the path.
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file: all of it, or nothing.
 
         Args:
             path: its suffix says the format: ``.svg``, ``.png``, ``.pdf``, or ``.dot`` and ``.gv``
@@ -86,8 +86,7 @@ class Graph:
                 f"Graph.save: {target.name!r} has the suffix {form!r}; expected .svg, .png, .pdf, "
                 f".dot or .gv"
             )
-        _write(target, data)
-        return target
+        write_atomically(target, data)
 
     def _repr_svg_(self) -> str:
         """Return what a notebook shows."""
@@ -102,22 +101,6 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<{str(self).splitlines()[0]}>"
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write a file so that others see the old content or the new one, never a part."""
-    # Written in the same folder: a rename across file systems would be a copy.
-    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        draft.write_bytes(data)
-        draft.replace(target)
-    except OSError as error:
-        raise FileError(
-            f"Graph.save: cannot write {str(target)!r}: {error.strerror or error}; choose a folder "
-            f"that exists and that you may write to"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def graph(

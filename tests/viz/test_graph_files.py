@@ -121,7 +121,8 @@ def test_every_direction_is_drawn(direction):
 )
 def test_the_suffix_says_the_format(tmp_path, suffix, start):
     """Each suffix writes its format, and nothing else is left in the folder."""
-    path = small().save(tmp_path / f"graph{suffix}")
+    path = tmp_path / f"graph{suffix}"
+    small().save(path)
     assert path.read_bytes().startswith(start)
     assert [p.name for p in tmp_path.iterdir()] == [f"graph{suffix}"]
 

@@ -1,6 +1,6 @@
 """Large graphs: what closes and folds, what the notes say, and that the time is linear."""
 
-import time
+import sys
 
 import numpy as np
 import pytest
@@ -134,12 +134,10 @@ def test_repeated_modules_fold():
     assert all(n.cluster == 0 for n in picture.nodes if n.kind in ("module", "folded"))
 
 
-def test_a_long_chain_folds_and_is_fast():
-    """100,000 chained operations give a small picture in a few seconds at most, with a note."""
+def test_a_long_chain_folds():
+    """100,000 chained operations give a small picture with a note, without recursion."""
     y = chain(100_000)
-    start = time.perf_counter()
     picture = tc.viz.graph(y)
-    assert time.perf_counter() - start < 10  # a second on a laptop; quadratic would take an hour
     assert len(picture.nodes) < 20
     (box,) = [node for node in picture.nodes if node.kind == "folded"]
     assert box.title == "… 49,996 × (multiply, add)"
@@ -155,25 +153,31 @@ def test_exponentially_many_paths_are_no_matter():
     y = scalar()
     for _ in range(30):
         y = y + y
-    start = time.perf_counter()
     picture = tc.viz.graph(y)
-    assert time.perf_counter() - start < 2
     assert len(picture.nodes) == 32
     assert len(picture.edges) == 61
 
 
-def test_time_is_linear():
-    """Four times the operations take about four times as long, not sixteen times."""
-    times = []
-    for length in (20_000, 80_000):
-        y = chain(length)
-        best = 9e9
-        for _ in range(3):
-            start = time.perf_counter()
-            tc.viz.graph(y)
-            best = min(best, time.perf_counter() - start)
-        times.append(best)
-    assert times[1] < 10 * times[0]
+def steps(function):
+    """Return how many functions a call enters: a cost that no other process changes."""
+    count = 0
+
+    def note(_frame, event, _argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_is_linear():
+    """Four times the operations take about four times the work, not sixteen times."""
+    short, long = (steps(lambda n=n: tc.viz.graph(chain(n))) for n in (5_000, 20_000))
+    assert long < 5 * short
 
 
 def test_without_repetition_the_middle_is_left_out():
