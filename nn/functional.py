@@ -30,7 +30,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
         >>> F.leaky_relu([-1.0, 2.0], 0.1)
         array([-0.1,  2. ])
     """
-    return ops.leaky_relu(x, negative_slope=negative_slope)
+    return ops.leaky_relu(x, negative_slope=float(negative_slope))
 
 
 @_torch
@@ -113,6 +113,7 @@ def batch_norm(
         array([[-1.],
                [ 1.]])
     """
+    eps, momentum = float(eps), float(momentum)  # a NumPy scalar would upcast float32
     shape = np.shape(x)
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected x of shape (m, channels, ...), got {shape}")

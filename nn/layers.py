@@ -148,7 +148,8 @@ class BatchNorm(Module):
         dtype: Any = None,
     ) -> None:
         _positive("BatchNorm", num_features=num_features)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features, self.eps = num_features, float(eps)
+        self.momentum = None if momentum is None else float(momentum)
         kind = default_dtype(dtype)
         self.weight = Parameter(np.ones(num_features, kind)) if affine else None
         self.bias = Parameter(np.zeros(num_features, kind)) if affine else None
@@ -229,7 +230,7 @@ class LeakyReLU(Module):
     """x for x > 0, negative_slope x otherwise."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+        self.negative_slope = float(negative_slope)
 
     def forward(self, x: Any) -> Any:
         """Apply elementwise."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from tinygrad_course.ops import sqrt
+from tinygrad_course.ops import sqrt, zeros_like
 from tinygrad_course.optim.optimizer import Optimizer, check, check_rate
 
 
@@ -164,5 +162,5 @@ class Adam(Optimizer):
 def _buffer(state: dict[str, Any], name: str, like: Any) -> Any:
     """Return a state array of the parameter's shape and dtype, zero at first."""
     if name not in state:
-        state[name] = np.zeros_like(like)
+        state[name] = zeros_like(like)
     return state[name]

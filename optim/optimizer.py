@@ -97,8 +97,12 @@ class Optimizer:
         update = self.update
         state = self.state
         for group in self.param_groups:
-            hyper = dict(group)
-            del hyper["params"]
+            # Python numbers: a NumPy scalar, as from a schedule, would upcast float32 parameters.
+            hyper = {
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in group.items()
+                if key != "params"
+            }
             for p in group["params"]:
                 if p._grad is None:
                     continue

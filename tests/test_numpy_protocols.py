@@ -126,11 +126,12 @@ def test_functions_without_derivative_give_constants(name):
 
 
 def test_descriptions_are_plain():
-    """np.shape, ndim and size describe a Tensor in plain Python; *_like give arrays."""
+    """np.shape, ndim and size describe a Tensor in plain Python; *_like give constants."""
     t = leaf(_MATRIX)
     assert (np.shape(t), np.ndim(t), np.size(t)) == ((2, 3), 2, 6)
     assert type(np.shape(t)) is tuple
-    assert type(np.zeros_like(t)) is np.ndarray
+    assert not np.zeros_like(t).requires_grad
+    np.testing.assert_array_equal(np.zeros_like(t).data, np.zeros((2, 3)))
     assert np.ones_like(t, dtype=int).dtype.kind == "i"
     assert np.allclose(t, _MATRIX)
     assert not np.array_equal(t, _OTHER)

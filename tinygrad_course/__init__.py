@@ -79,6 +79,7 @@ from tinygrad_course.ops import (
     multiply,
     negative,
     not_equal,
+    ones_like,
     power,
     relu,
     remainder,
@@ -94,6 +95,7 @@ from tinygrad_course.ops import (
     subtract,
     tanh,
     where,
+    zeros_like,
 )
 from tinygrad_course.random import generator, seed
 from tinygrad_course.tensor import Tensor, array
@@ -171,6 +173,7 @@ __all__ = [
     "nn",
     "no_grad",
     "not_equal",
+    "ones_like",
     "optim",
     "power",
     "ravel",
@@ -200,4 +203,5 @@ __all__ = [
     "var",
     "viz",
     "where",
+    "zeros_like",
 ]

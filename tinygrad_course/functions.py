@@ -445,8 +445,6 @@ _DESCRIBING: dict[Any, Any] = {
     np.shape: lambda x: np.shape(x._data),
     np.ndim: lambda x: x._data.ndim,
     np.size: lambda x: x._data.size,
-    np.zeros_like: lambda x, **k: np.zeros_like(x._data, **k),
-    np.ones_like: lambda x, **k: np.ones_like(x._data, **k),
     np.array_equal: lambda a, b: bool(np.array_equal(_raw(a), _raw(b))),
     np.allclose: lambda a, b, **k: bool(np.allclose(_raw(a), _raw(b), **k)),
 }

@@ -21,12 +21,12 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinygrad_course.buffers import called_by_user, name_line, note_write, owner, tick
-from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError, TinygradCourseError
 from tinygrad_course.graph import SCOPE, Node, Scope, Value, describe, gradients_of
 
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
@@ -336,16 +336,18 @@ def operand(x: Any, name: str, *, optional: bool = False) -> Any:
     return array
 
 
-def _explain(row: Primitive, arrays: Sequence[Any], error: Exception) -> Exception:
-    """Return the error of a forward function as one that names operation, shapes and remedy."""
+def _fail(row: Primitive, arrays: Sequence[Any], error: Exception) -> NoReturn:
+    """Raise the error of a forward function as one that names operation, shapes and remedy."""
+    if isinstance(error, TinygradCourseError):
+        raise error
     shapes = ", ".join(str(np.shape(a)) if a is not None else "None" for a in arrays)
     kinds = ", ".join(str(getattr(a, "dtype", type(a).__name__)) for a in arrays if a is not None)
     where = describe(SCOPE.get())
     expects = f"; expected {row.expects}" if row.expects else ""
     text = f"{row.name}{where}: got shapes {shapes} and dtypes {kinds}{expects} (NumPy: {error})"
     if isinstance(error, IndexError):
-        return IndexError(text)
-    return (DtypeError if isinstance(error, TypeError) else ShapeError)(text)
+        raise IndexError(text) from error
+    raise (DtypeError if isinstance(error, TypeError) else ShapeError)(text) from error
 
 
 _FORWARD_ERRORS = (ValueError, TypeError, IndexError)
@@ -393,12 +395,12 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
             try:
                 return forward(data)
             except _FORWARD_ERRORS as error:
-                raise _explain(row, (data,), error) from error
+                _fail(row, (data,), error)
         data = x._data
         try:
             ans = forward(data)
         except _FORWARD_ERRORS as error:
-            raise _explain(row, (data,), error) from error
+            _fail(row, (data,), error)
         out = _new(_output_type)
         out._data = ans
         out._grad = out._name = out._views = None
@@ -452,11 +454,11 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:
                 try:
                     return forward(a, b)
                 except _FORWARD_ERRORS as error:
-                    raise _explain(row, (a, b), error) from error
+                    _fail(row, (a, b), error)
         try:
             ans = forward(a, b)
         except _FORWARD_ERRORS as error:
-            raise _explain(row, (a, b), error) from error
+            _fail(row, (a, b), error)
         out = _new(_output_type)
         out._data = ans
         out._grad = out._name = out._views = None
@@ -518,7 +520,7 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
         try:
             ans = forward(x, y, z)
         except _FORWARD_ERRORS as error:
-            raise _explain(row, (x, y, z), error) from error
+            _fail(row, (x, y, z), error)
         if not traced:
             return ans
         scope = SCOPE.get()
@@ -557,7 +559,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:
-            raise _explain(row, arrays, error) from error
+            _fail(row, arrays, error)
         kept: tuple[Any, ...] = ()
         if residual:
             ans, *kept = ans
@@ -636,7 +638,7 @@ def _make_effect(row: Primitive) -> Callable[..., Any]:
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:
-            raise _explain(row, arrays, error) from error
+            _fail(row, arrays, error)
         if row.effect == "write":
             note_write(arrays[0], name)
             if called_by_user():

@@ -34,6 +34,7 @@ from tinygrad_course.ops.elementwise import (
     multiply,
     negative,
     not_equal,
+    ones_like,
     power,
     relu,
     remainder,
@@ -47,6 +48,7 @@ from tinygrad_course.ops.elementwise import (
     subtract,
     tanh,
     where,
+    zeros_like,
 )
 from tinygrad_course.ops.fused import (
     apply_mask,
@@ -126,6 +128,7 @@ __all__ = [
     "multiply",
     "negative",
     "not_equal",
+    "ones_like",
     "power",
     "random_mask",
     "reduce_all",
@@ -156,4 +159,5 @@ __all__ = [
     "tanh",
     "transpose_axes",
     "where",
+    "zeros_like",
 ]

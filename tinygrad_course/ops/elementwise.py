@@ -493,6 +493,24 @@ copy: Op = primitive(
     """,
 )
 
+zeros_like: Op = primitive(
+    "zeros_like",
+    np.zeros_like,
+    nonzeros(),
+    None,
+    numpy=(np.zeros_like,),
+    doc="Return zeros of the shape and dtype of x; without derivative.",
+)
+
+ones_like: Op = primitive(
+    "ones_like",
+    np.ones_like,
+    nonzeros(),
+    None,
+    numpy=(np.ones_like,),
+    doc="Return ones of the shape and dtype of x; without derivative.",
+)
+
 # ---- without derivative -------------------------------------------------------------------
 
 
