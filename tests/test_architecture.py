@@ -24,7 +24,7 @@ LAYERS = [
     {"ops"},
     {"functions"},
     {"tensor"},
-    {"transforms"},
+    {"debugging", "transforms"},
     {"numerical"},
     {"nn", "optim", "viz"},
     {"data"},

@@ -467,3 +467,42 @@ def test_the_table_of_writes_forgets_dead_arrays():
     assert len(buffers._written) == before + 50
     del target, tensors
     assert len(buffers._written) == before
+
+
+# ---- debug -----------------------------------------------------------------------------------
+
+
+def test_debug_finds_writes_through_raw_arrays():
+    """Inside debug() a write behind the Tensor's back is an error that names the saving line."""
+    data = np.array([1.0, 2.0])
+    x = Tensor(data, requires_grad=True)
+    with tc.debug():
+        y = (tc.sin(x) * 2).sum()
+        data[0] = 7.0
+        with pytest.raises(ModifiedValueError, match=r"sin saved at .*test_inplace\.py:\d+"):
+            y.backward()
+        z = (tc.sin(x) * 2).sum()
+        z.backward()
+    np.testing.assert_allclose(x.grad, 2 * np.cos(data))
+
+
+def test_debug_adds_the_saving_line_to_noticed_writes():
+    """A write that is noticed anyway is reported with both lines."""
+    x = leaf([1.0, 2.0])
+    with tc.debug():
+        y = tc.sin(x).sum()
+        with tc.no_grad():
+            x += 1.0
+        with pytest.raises(
+            ModifiedValueError, match=r"derivative at .*test_inplace.*by assign at .*test_inplace"
+        ):
+            y.backward()
+
+
+def test_outside_debug_raw_writes_are_not_noticed():
+    """The fast mode trusts raw arrays: the gradient is then that of the new value."""
+    x = leaf([1.0, 2.0])
+    y = tc.sin(x).sum()
+    x.data[0] = 0.0
+    y.backward()
+    np.testing.assert_allclose(x.grad, np.cos([0.0, 2.0]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_course import nn
-from tinygrad_course.data import ImageData, Split
+from tinygrad_course.data import ImageData, Split, digits
 from tinygrad_course.errors import ArgumentError, DataError
 from tinygrad_course.training import (
     OPTIMIZERS,
@@ -144,3 +144,14 @@ def test_impossible_options_are_named(option, value, words):
     """The message names the option and what it takes."""
     with pytest.raises(ArgumentError, match=words):
         Options(**{option: value})
+
+
+def test_digits_are_read_well_with_the_defaults(tmp_path):
+    """With default options the mean test accuracy over seeds 0 to 4 is at least 97 %."""
+    data = digits()
+    accuracies = []
+    for seed in range(5):
+        model = build(data, Options(seed=seed))
+        fit(model, data, Options(seed=seed), tmp_path / "m.safetensors", lambda *_: None)
+        accuracies.append(evaluate(model, data.test).accuracy)
+    assert np.mean(accuracies) >= 0.97, accuracies

@@ -16,6 +16,7 @@ if _find_spec("tinygrad_course.nn") is None:
     )
 
 from tinygrad_course import errors, nn, optim
+from tinygrad_course.debugging import debug
 from tinygrad_course.functions import (
     all,  # noqa: A004 - NumPy's names, on purpose
     any,  # noqa: A004
@@ -133,6 +134,7 @@ __all__ = [
     "concatenate",
     "copy",
     "cos",
+    "debug",
     "divide",
     "dot",
     "enable_grad",

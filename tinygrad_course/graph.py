@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -29,6 +29,19 @@ Array = Any
 """An ndarray, a NumPy scalar, or any array that speaks NumPy's protocols."""
 
 
+class Observer(Protocol):
+    """Somebody who wants to know of every recorded node, and may check it before its backward."""
+
+    def recorded(self, node: Node) -> None:
+        """Take note of a node that was just recorded."""
+
+    def line(self, node: Node) -> str:
+        """Return the user's line that recorded a node, or an empty text."""
+
+    def check(self, node: Node) -> None:
+        """Raise if a node must not be used for backward."""
+
+
 class Scope:
     """What is in force where an operation is recorded: the module that runs, and whether to record.
 
@@ -43,7 +56,7 @@ class Scope:
         recording: bool = True,
         module: Any = None,
         parent: Scope | None = None,
-        observer: Callable[[Node], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.recording = recording
         self.module = module
@@ -232,16 +245,30 @@ def cast(gradient: Any, dtype: Any) -> Any:
     return gradient.astype(dtype)
 
 
+_watching = False
+
+
+def watch_saved_values() -> None:
+    """From now on let observers check nodes before their backward, as `debug` wants."""
+    global _watching  # noqa: PLW0603 - a switch of the process, so that the hot loop asks once
+    _watching = True
+
+
 def _check_unmodified(node: Node) -> None:
+    observer = node.scope.observer
     for array in node.saved or ():
         write = write_after(array, node.time)
         if write is not None:
             where = f" at {write.line}" if write.line else ""
+            line = observer.line(node) if observer is not None else ""
+            saved = f"saved for its derivative{f' at {line}' if line else ''}"
             raise ModifiedValueError(
                 f"backward: a value of shape {array.shape} that {node.primitive.name}"
-                f"{describe(node.scope)} saved for its derivative was overwritten afterwards by "
+                f"{describe(node.scope)} {saved} was overwritten afterwards by "
                 f"{write.by}{where}. Write to a copy, or call backward before the value changes"
             )
+    if observer is not None:
+        observer.check(node)
 
 
 def describe(scope: Scope) -> str:
@@ -273,7 +300,7 @@ def walk(  # noqa: C901, PLR0912 - the hot loop: a call per case costs a tenth o
     hands the pieces of leaves to ``deposit(leaf, piece, upstream, saved)``. With `targets` only
     what leads to one of them is computed.
     """
-    check = order and last_write() > order[-1].time
+    check = order and (_watching or last_write() > order[-1].time)
     for node in order:
         g = node.grad
         if g is None:

@@ -418,7 +418,7 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
             out._node = node
             out._needs = True
             if scope.observer is not None:
-                scope.observer(node)
+                scope.observer.recorded(node)
         else:
             out._node = None
             out._needs = False
@@ -480,7 +480,7 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:
             out._node = node
             out._needs = True
             if scope.observer is not None:
-                scope.observer(node)
+                scope.observer.recorded(node)
         else:
             out._node = None
             out._needs = False
@@ -542,7 +542,7 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
         node.scope = scope
         node.time = tick()
         if scope.observer is not None:
-            scope.observer(node)
+            scope.observer.recorded(node)
         return _output(ans, node)
 
     return record
@@ -583,7 +583,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
         several = type(ans) is tuple
         node.shape, node.dtype = (None, None) if several else (ans.shape, ans.dtype)
         if scope.observer is not None:
-            scope.observer(node)
+            scope.observer.recorded(node)
         if several:
             return tuple([_seen(row, inputs[0], _select(ans, node, k)) for k in range(len(ans))])
         return _seen(row, inputs[0], _output(ans, node))
