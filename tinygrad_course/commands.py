@@ -17,11 +17,10 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -120,12 +119,11 @@ def _bar(*columns: str) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
         *(TextColumn(column) for column in columns),
-        TimeElapsedColumn(),
-        TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         disable=not console.is_terminal,  # in a log, lines are printed instead
     )
@@ -173,19 +171,21 @@ def _watching(options: Options, steps: int) -> Iterator[tuple[object, ...]]:
 
     def say(record: Record) -> str:
         return (
-            f"cost {record.train_cost[-1]:.4f}  accuracy {record.train_accuracy[-1]:.1%}  "
+            f"cost {record.train_cost[-1]:.4f}  accuracy {record.train_accuracy[-1]:.1%}, "
             f"development {record.dev_accuracy[-1]:.1%}"
         )
 
     with _bar("{task.fields[said]}") as progress:
-        task = progress.add_task("training", total=options.epochs * steps, said="")
+        first = f"epoch 1/{options.epochs}"
+        task = progress.add_task(first, total=options.epochs * steps, said="")
 
         def watch(epoch: int, step: int, record: Record) -> None:
             nonlocal shown
             done = len(record.train_cost)
             if done > shown:
                 shown = done
-                progress.update(task, said=say(record))
+                now = f"epoch {min(done + 1, options.epochs)}/{options.epochs}"
+                progress.update(task, description=now, said=say(record))
                 if not console.is_terminal and done % stride == 0:
                     console.print(f"epoch {done:3d} of {options.epochs}  {say(record)}")
             progress.update(task, completed=epoch * steps + step + 1)

@@ -128,7 +128,9 @@ def fit(
     """
     criterion = nn.CrossEntropyLoss()
     optimizer = OPTIMIZERS[options.optimizer](model.parameters(), lr=options.learning_rate)
+    # Streams of their own: a run depends on its options alone, not on what was drawn before.
     rng = np.random.default_rng([options.seed, 1])
+    randomness.seed([options.seed, 2])
     record = Record()
     best: tuple[float, float] | None = None
     metadata = describe(data, options)
