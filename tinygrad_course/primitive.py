@@ -90,6 +90,7 @@ class Primitive:
     keeps: tuple[bool, ...] = field(init=False)
     shaped: bool = field(init=False)
     pull: Pull = field(init=False)
+    direct: tuple[Any, ...] | None = field(init=False)
     pull_recorded: Pull = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +109,8 @@ class Primitive:
         object.__setattr__(self, "keeps", keeps)
         object.__setattr__(self, "shaped", any("shapes" in words for _, words in known))
         object.__setattr__(self, "pull", _make_pull(self))
+        plain = len(self.vjps) == 2 and all(self.vjps) and not any(words for _, words in known)
+        object.__setattr__(self, "direct", self.vjps if plain else None)
         object.__setattr__(self, "pull_recorded", _make_pull_recorded(self))
 
     @property
