@@ -423,7 +423,7 @@ def accumulate(
         leaf._grad = have + piece  # type: ignore[operator]  # two NumPy scalars
         return
     data = leaf._data
-    if node is not None and (piece.shape != data.shape or piece.dtype != data.dtype):
+    if node is not None and (piece.shape != data.shape or piece.dtype is not data.dtype):
         piece = _fit(piece, data.shape, data.dtype, node)
     if have is None:
         if owned(piece, upstream, saved):

@@ -308,6 +308,7 @@ def _pull_formula(row: Primitive, g: Any, node: Node, parents: tuple[Any, ...]) 
 _output_type: type[Value] = Value
 _new: Callable[[type], Any] = object.__new__
 _RAW = frozenset({float, int, bool, complex, np.float64, np.float32, np.int64, np.bool_})
+_ARRAYS = _RAW | {np.ndarray}  # an array beside a Tensor is looked at: it might hold objects
 _NUMBERS = "biufc"  # the kinds of dtype to compute with: never objects, never text
 
 
@@ -329,7 +330,7 @@ def _output(data: Any, node: Any) -> Any:
 
 def operand(x: Any, name: str, *, optional: bool = False) -> Any:
     """Return `x` as something NumPy computes with, or raise TypeError naming the operation."""
-    if x is None and optional:
+    if (type(x) is np.ndarray and x.dtype.kind in _NUMBERS) or (x is None and optional):
         return x
     array = x if hasattr(x, "__array_function__") or isinstance(x, np.generic) else np.asarray(x)
     if array.dtype.kind not in _NUMBERS:
@@ -394,7 +395,7 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
 
     def record(x: Any) -> Any:
         if not isinstance(x, Value):
-            data = x if type(x) in _RAW else operand(x, name)
+            data = x if type(x) in _ARRAYS else operand(x, name)
             try:
                 return forward(data)
             except _FORWARD_ERRORS as error:
@@ -446,18 +447,18 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:
             else:
                 b = y if type(y) in _RAW else operand(y, name)
                 right = None
-        else:
+        elif isinstance(y, Value):
             a = x if type(x) in _RAW else operand(x, name)
             left = None
-            if isinstance(y, Value):
-                b = y._data
-                right = (y._node or y) if y._needs else None
-            else:
-                b = y if type(y) in _RAW else operand(y, name)
-                try:
-                    return forward(a, b)
-                except _FORWARD_ERRORS as error:
-                    _fail(row, (a, b), error)
+            b = y._data
+            right = (y._node or y) if y._needs else None
+        else:
+            a = x if type(x) in _ARRAYS else operand(x, name)
+            b = y if type(y) in _ARRAYS else operand(y, name)
+            try:
+                return forward(a, b)
+            except _FORWARD_ERRORS as error:
+                _fail(row, (a, b), error)
         try:
             ans = forward(a, b)
         except _FORWARD_ERRORS as error:

@@ -1,0 +1,276 @@
+"""Optimizers: PyTorch's trajectories, one rule on two carriers, one dtype throughout."""
+
+from __future__ import annotations
+
+import runpy
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import tinygrad_course as tc
+from tinygrad_course import nn, optim
+from tinygrad_course.errors import ModifiedValueError
+
+SCRIPT = Path(__file__).resolve().parents[1] / "reference" / "make_torch_reference.py"
+reference = SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+ANSWERS = reference.read()["optimizers"]
+
+OPTIMIZERS = pytest.mark.parametrize("name", reference.OPTIMIZERS)
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+
+
+def build(name, params, **changes):
+    kind, options = reference.OPTIMIZERS[name]
+    return getattr(optim, kind)(params, **(options | changes))
+
+
+def options_of(optimizer):
+    return {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
+
+
+def leaf(data, dtype=float):
+    return tc.Tensor(np.array(data, dtype), requires_grad=True)
+
+
+def descend(parameters, optimizer, steps):
+    """Follow a loss whose gradient changes with every step and every element."""
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum(((p - 3.0) ** 2 + tc.sin(p)).sum() for p in parameters).backward()
+        optimizer.step()
+
+
+def follow(name, answer):
+    """Train the small network of the reference and compare every stored point."""
+    problem, points = answer["problem"], answer["points"]
+    params = [leaf(problem[key]) for key in reference.PARAMETERS]
+    w1, b1, w2, b2 = params
+    optimizer = build(name, params)
+    for step in range(1, reference.STEPS + 1):
+        optimizer.zero_grad()
+        scores = tc.linear(tc.tanh(tc.linear(problem["x"], w1, b1)), w2, b2)
+        loss = nn.functional.cross_entropy(scores, problem["y"])
+        loss.backward()
+        optimizer.step()
+        if str(step) in points:
+            point = points[str(step)]
+            reference.close(loss.data, point["loss"], f"loss at step {step}")
+            for key, p in zip(reference.PARAMETERS, params, strict=True):
+                reference.close(p.data, point[key], f"{key} after step {step}")
+
+
+@OPTIMIZERS
+def test_an_optimizer_takes_the_stored_path_of_pytorch(name):
+    """Sixty steps on a tanh network pass through PyTorch's points, to 1e-10."""
+    assert [int(step) for step in ANSWERS[name]["points"]] == list(reference.STORED_STEPS)
+    follow(name, ANSWERS[name])
+
+
+@needs_torch
+@OPTIMIZERS
+def test_an_optimizer_takes_pytorchs_path_on_a_fresh_problem(name):
+    """The agreement does not depend on the stored problem."""
+    follow(name, reference.torch_trajectory(name, 1001))
+
+
+@needs_torch
+@pytest.mark.parametrize("kind", ["SGD", "RMSprop", "Adam"])
+def test_options_have_pytorchs_names_and_defaults(kind):
+    """Every option that ours has exists in PyTorch with the same default."""
+    import torch
+
+    ours = options_of(getattr(optim, kind)([leaf([1.0])]))
+    theirs = getattr(torch.optim, kind)([torch.zeros(1, requires_grad=True)]).defaults
+    assert ours == {key: theirs[key] for key in ours}
+
+
+@OPTIMIZERS
+def test_every_optimizer_descends(name):
+    """A convex function of many scales is brought to its minimum."""
+    target = np.array([3.0, -1.0, 0.5])
+    parameter = leaf([0.0, 0.0, 0.0])
+    optimizer = build(name, [parameter], weight_decay=0.0)
+    for step in range(600):
+        optimizer.param_groups[0]["lr"] = 0.1 * 0.99**step
+        optimizer.zero_grad()
+        ((parameter - target) ** 2 * np.array([1.0, 2.0, 0.5])).sum().backward()
+        optimizer.step()
+    np.testing.assert_allclose(parameter.data, target, atol=1e-2)
+
+
+# ---- one rule, two carriers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4,), (1,)], ids=str)
+@OPTIMIZERS
+def test_a_rule_gives_the_same_bits_on_arrays_and_on_tensors(name, shape):
+    """Parameter and state agree after every step, whichever carrier the rule runs on."""
+    rng = np.random.default_rng(0)
+    optimizer = build(name, [leaf([0.0])])
+    hyper = options_of(optimizer)
+    array, array_state = rng.normal(size=shape), {}
+    tensor, tensor_state = tc.Tensor(array.copy()), {}
+    memory = tensor.data
+    for _ in range(5):
+        g = rng.normal(size=shape)
+        given = tc.Tensor(g.copy())
+        optimizer.update(array, g.copy(), array_state, **hyper)
+        with tc.no_grad():
+            optimizer.update(tensor, given, tensor_state, **hyper)
+        np.testing.assert_array_equal(array, tensor.data)
+        np.testing.assert_array_equal(given.data, g)
+        assert array_state.keys() == tensor_state.keys()
+        for key, value in tensor_state.items():
+            assert isinstance(value, tc.Tensor) == isinstance(array_state[key], np.ndarray)
+            plain = value.data if isinstance(value, tc.Tensor) else value
+            np.testing.assert_array_equal(plain, array_state[key], err_msg=key)
+    assert tensor.data is memory
+
+
+@OPTIMIZERS
+def test_a_rule_runs_on_the_parameters_themselves(name):
+    """Under no_grad the rule updates leaves that require grad, with the bits of step()."""
+    stepped, ruled = leaf([1.0, -2.0]), leaf([1.0, -2.0])
+    optimizer, state = build(name, [stepped]), {}
+    for number in range(4):
+        g = np.array([0.5, 0.25]) * (number + 1)
+        stepped.grad = g
+        optimizer.step()
+        with tc.no_grad():
+            optimizer.update(ruled, tc.Tensor(g), state, **options_of(optimizer))
+    np.testing.assert_array_equal(ruled.data, stepped.data)
+    assert ruled.requires_grad
+    assert ruled.is_leaf
+
+
+@OPTIMIZERS
+def test_a_parameter_without_axes_is_like_one_of_one_element(name, request):
+    """Shapes () and (1,) take the same path."""
+    if name == "sgd, nesterov and decay":
+        reason = "momentum with weight decay keeps a NumPy scalar that is never updated in place"
+        request.applymarker(pytest.mark.xfail(reason=reason))
+    flat, scalar = leaf([1.0]), leaf(1.0)
+    for p in (flat, scalar):
+        descend([p], build(name, [p]), 8)
+    assert scalar.shape == ()
+    assert scalar.item() == flat.item()
+
+
+@OPTIMIZERS
+def test_gradients_are_read_and_not_changed(name):
+    """step() leaves every gradient as it was."""
+    p = leaf([1.0, -2.0])
+    optimizer = build(name, [p])
+    for _ in range(3):
+        p.grad = np.array([0.5, 0.25])
+        optimizer.step()
+        assert p.grad.tolist() == [0.5, 0.25]
+
+
+# ---- dtype -----------------------------------------------------------------------------------
+
+
+def widened(options, scalar):
+    return {
+        key: tuple(map(scalar, value))
+        if isinstance(value, tuple)
+        else (scalar(value) if isinstance(value, float) else value)
+        for key, value in options.items()
+    }
+
+
+@pytest.mark.parametrize("scalar", [float, np.float64, np.array])
+@OPTIMIZERS
+def test_float32_parameters_stay_float32(name, scalar):
+    """Whatever numbers the options are, parameter and state stay float32, with the same bits."""
+    options = widened(reference.OPTIMIZERS[name][1], scalar)
+    parameter, plain = (leaf([1.0, 2.0, -0.3], np.float32) for _ in range(2))
+    optimizer = build(name, [parameter], **options)
+    descend([parameter], optimizer, 4)
+    descend([plain], build(name, [plain]), 4)
+    assert parameter.dtype == parameter.grad.dtype == np.float32
+    kept = [v for v in optimizer.state.get(parameter, {}).values() if isinstance(v, np.ndarray)]
+    assert {v.dtype for v in kept} <= {np.dtype(np.float32)}
+    np.testing.assert_array_equal(parameter.data, plain.data)
+
+
+@OPTIMIZERS
+def test_a_schedule_of_numpy_scalars_does_not_upcast(name):
+    """A float64 scalar written into the group changes no dtype and gives the float's bits."""
+    first, second = leaf([1.0, 2.0], np.float32), leaf([1.0, 2.0], np.float32)
+    for parameter, kind in ((first, np.float64), (second, float)):
+        optimizer = build(name, [parameter])
+        for rate in np.linspace(0.1, 0.01, 4):
+            optimizer.param_groups[0]["lr"] = kind(rate)
+            descend([parameter], optimizer, 1)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first.data, second.data)
+
+
+@OPTIMIZERS
+def test_a_float32_model_trains_in_float32(name):
+    """Through layers, loss and optimizer everything that is kept stays float32."""
+    tc.seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
+    optimizer = build(name, model.parameters(), lr=np.float64(0.01))
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = nn.CrossEntropyLoss()(model(x), np.arange(8) % 2)
+        loss.backward()
+        optimizer.step()
+    assert loss.dtype == np.float32
+    kept = [p.data for p in model.parameters()] + [p.grad for p in model.parameters()]
+    kept += [v for s in optimizer.state.values() for v in s.values() if isinstance(v, np.ndarray)]
+    assert {array.dtype for array in kept} == {np.dtype(np.float32)}
+
+
+# ---- what an update touches ------------------------------------------------------------------
+
+
+@OPTIMIZERS
+def test_an_update_is_in_place(name):
+    """The parameter keeps its array, so that views and recordings of it stay valid."""
+    p = leaf([1.0, 2.0])
+    memory = p.data
+    descend([p], build(name, [p]), 2)
+    assert p.data is memory
+
+
+@OPTIMIZERS
+def test_an_update_between_forward_and_backward_is_noticed(name):
+    """Backward refuses to use a weight that a step changed, and names the step."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    optimizer = build(name, model.parameters())
+    first, second = (model(np.ones((4, 2))).sum() for _ in range(2))
+    first.backward()
+    optimizer.step()
+    step = f"{type(optimizer).__name__}\\.step\\(\\)"
+    with pytest.raises(ModifiedValueError, match=f"linear.*{step}"):
+        second.backward()
+
+
+@OPTIMIZERS
+def test_parameters_without_gradient_are_left_alone(name):
+    """A parameter that took no part keeps its value and gets no state, even with weight decay."""
+    used, unused = leaf([1.0]), leaf([1.0])
+    optimizer = build(name, [unused, used], weight_decay=0.1)
+    descend([used], optimizer, 2)
+    assert unused.item() == 1.0
+    assert unused not in optimizer.state
+    assert used.item() != 1.0
+
+
+def test_steps_are_counted_for_each_parameter():
+    """Adam corrects the bias of a parameter by the steps that this parameter has made."""
+    early, late = leaf([1.0]), leaf([1.0])
+    optimizer = optim.Adam([early, late], lr=0.1)
+    descend([early], optimizer, 5)
+    descend([late], optimizer, 1)
+    alone = leaf([1.0])
+    descend([alone], optim.Adam([alone], lr=0.1), 1)
+    assert late.item() == alone.item()
+    assert [optimizer.state[p]["step"] for p in (early, late)] == [5, 1]
