@@ -189,7 +189,8 @@ def cross_entropy(scores: Any, target: Any, reduction: str = "mean") -> Any:
                 f"cross_entropy: probabilities have shape {labels.shape}, the scores "
                 f"{scores.shape}; labels must be whole numbers"
             )
-        losses = -functions.sum(target * functions.log_softmax(scores, axis=1), axis=1)
+        shares = _as_scores(target, scores)
+        losses = -functions.sum(shares * functions.log_softmax(scores, axis=1), axis=1)
         return _reduce(losses, reduction, "cross_entropy")
     if scores.ndim == 2:
         return ops.softmax_cross_entropy(scores, labels, reduction=reduction)
@@ -214,6 +215,14 @@ def _same_shape(name: str, x: Any, target: Any) -> None:
         )
 
 
+def _as_scores(target: Any, scores: Any) -> Any:
+    """Return a constant target in the scores' dtype: NumPy's usual float64 must not upcast them."""
+    if isinstance(target, Tensor) and target.requires_grad:
+        return target
+    raw, kind = _raw(target), _raw(scores).dtype
+    return raw.astype(kind if kind.kind == "f" else float, copy=False)
+
+
 def binary_cross_entropy_with_logits(scores: Any, target: Any, reduction: str = "mean") -> Any:
     """Return the cross-entropy of sigmoid(scores) with targets in [0, 1], stable for any score.
 
@@ -226,11 +235,7 @@ def binary_cross_entropy_with_logits(scores: Any, target: Any, reduction: str = 
         0.6931
     """
     _same_shape("binary_cross_entropy_with_logits", scores, target)
-    if not isinstance(target, Tensor):
-        target = np.asarray(target)
-        if target.dtype.kind != "f":  # Boolean or whole-number labels take the scores' dtype
-            target = target.astype(_raw(scores).dtype)
-    losses = ops.logistic_loss(scores, target)
+    losses = ops.logistic_loss(scores, _as_scores(target, scores))
     return _reduce(losses, reduction, "binary_cross_entropy_with_logits")
 
 
@@ -246,6 +251,4 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
         2.0
     """
     _same_shape("mse_loss", x, target)
-    if not isinstance(x, Tensor) and not isinstance(target, Tensor):
-        x = np.asarray(x)
-    return _reduce(ops.square(x - target), reduction, "mse_loss")
+    return _reduce(ops.square(ops.subtract(x, _as_scores(target, x))), reduction, "mse_loss")

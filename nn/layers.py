@@ -157,24 +157,22 @@ class BatchNorm(Module):
         self.running_mean = Buffer(np.zeros(num_features, kind)) if tracked else None
         self.running_var = Buffer(np.ones(num_features, kind)) if tracked else None
         self.num_batches_tracked = Buffer(np.array(0)) if tracked else None
-        self._dtype = kind
 
     def forward(self, x: Any) -> Any:
         """Normalize x of shape (m, num_features, ...)."""
         known = self.weight if self.weight is not None else self.running_mean
-        x = cast_input(x, self._dtype if known is None else known.dtype)
+        x = cast_input(x, None if known is None else known.dtype)
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ShapeError(
                 f"BatchNorm({self.num_features}): expected x of shape (m, {self.num_features}, "
                 f"...), got {x.shape}"
             )
         batch = self.training or self.running_mean is None
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            ops.assign(self.num_batches_tracked, self.num_batches_tracked + 1)
-            if self.momentum is None:
-                momentum = 1.0 / self.num_batches_tracked.item()
-        return F.batch_norm(
+        counter = self.num_batches_tracked if self.training else None
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 0.0 if counter is None else 1.0 / (counter.item() + 1)
+        y = F.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -184,6 +182,9 @@ class BatchNorm(Module):
             momentum,
             self.eps,
         )
+        if counter is not None:  # only now: a batch that was refused does not count
+            ops.assign(counter, counter + 1)
+        return y
 
     def extra_repr(self) -> str:
         """Return the size and the options."""
@@ -317,7 +318,9 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def _members(self) -> Any:
-        return ((str(i), layer) for i, layer in enumerate(self.layers))
+        """Yield the layers by number, then what a subclass holds besides."""
+        yield from ((str(i), layer) for i, layer in enumerate(self.layers))
+        yield from ((n, m) for n, m in super()._members() if n.partition(".")[0] != "layers")
 
     def forward(self, x: Any) -> Any:
         """Pass x through all layers."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_course.graph import SCOPE, Scope
-from tinygrad_course.nn.parameter import Buffer, Parameter
+from tinygrad_course.nn.parameter import Buffer, Parameter, default_dtype
 from tinygrad_course.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
@@ -83,11 +83,19 @@ class Module:
 
     def _named(self, kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
+        names: set[str] = set()
         for path, module in self.named_modules(prefix):
             for name, value in module._members():
                 if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
-                    yield f"{path}.{name}" if path else name, value
+                    full = f"{path}.{name}" if path else name
+                    if full in names:
+                        raise ArgumentError(
+                            f"{type(self).__name__}: two {kind.__name__.lower()}s have the name "
+                            f"{full!r}; rename an attribute or a dict key"
+                        )
+                    names.add(full)
+                    yield full, value
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters of this module and all below it, each once, with dotted names."""
@@ -179,12 +187,16 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: the state does not fit the model:\n"
                 + "\n".join(lines)
             )
-        for name, tensor in mine.items():
-            if name in state:
-                given = state[name]
-                tensor.data = np.asarray(
-                    given._data if isinstance(given, Tensor) else given
-                ).astype(tensor.dtype)
+        given = {n: np.asarray(getattr(state[n], "_data", state[n])) for n in mine if n in state}
+        wrong = [
+            f"{name} has dtype {a.dtype}" for name, a in given.items() if a.dtype.kind not in "biuf"
+        ]
+        if wrong:
+            raise ArgumentError(f"{type(self).__name__}.load_state_dict: {', '.join(wrong)}")
+        # All are converted before the first is written.
+        new = {name: array.astype(mine[name].dtype) for name, array in given.items()}
+        for name, array in new.items():
+            mine[name].data = array
 
     # ---- text ----------------------------------------------------------------------------
 
@@ -212,10 +224,10 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flatten(f"{name}.{key}" if name else str(key), part)
 
 
-def cast_input(x: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a layer's input in the dtype of its parameters; Tensors stay recorded."""
-    if not isinstance(x, Tensor):
-        if not hasattr(x, "__array_function__"):
-            x = np.asarray(x)
-        return x if x.dtype == dtype or x.dtype.kind == "c" else x.astype(dtype)
+def cast_input(x: Any, dtype: np.dtype[Any] | None) -> Any:
+    """Return a layer's input in the dtype of its parameters, if any; Tensors stay recorded."""
+    if not hasattr(x, "__array_function__"):
+        x = np.asarray(x)
+    if dtype is None:
+        return x if x.dtype.kind in "fc" else x.astype(default_dtype())
     return x if x.dtype == dtype or x.dtype.kind == "c" else x.astype(dtype)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.errors import DataError
+from tinygrad_course.errors import DataError, DtypeError
 from tinygrad_course.files import write_atomically
-from tinygrad_course.tensor import Tensor
 
 
 def save(
@@ -27,6 +26,10 @@ def save(
         path: the file to write.
         metadata: text by name, for instance the architecture as JSON.
 
+    Raises:
+        DtypeError: an entry is not numbers under a text name, or the metadata are not text.
+        FileError: the file cannot be written.
+
     Example:
         >>> import tempfile, pathlib
         >>> from tinygrad_course import nn
@@ -36,14 +39,26 @@ def save(
         ...     nn.save(model.state_dict(), file)
         ...     model.load_state_dict(nn.load(file))
     """
-    from safetensors.numpy import save as serialize  # noqa: PLC0415 - slow to import, needed here alone
+    from safetensors.numpy import save as serialize  # noqa: PLC0415 - slow to import, and only here
 
-    arrays = {
+    arrays = {}
+    for name, value in state.items():
         # Files hold C order, whatever the order in memory.
-        name: np.asarray(value._data if isinstance(value, Tensor) else value, order="C")
-        for name, value in state.items()
-    }
-    write_atomically(path, serialize(arrays, dict(metadata or {})))
+        array = np.asarray(getattr(value, "_data", value), order="C")
+        if not isinstance(name, str) or array.dtype.kind not in "biuf":
+            raise DtypeError(
+                f"save: the entry {name!r} of dtype {array.dtype} cannot be stored; a file holds "
+                f"real numbers and booleans under names that are text"
+            )
+        arrays[name] = array
+    texts = {**(metadata or {}), **_FORMAT}
+    for name, text in texts.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise DtypeError(f"save: the metadata {name!r} is not text; use json.dumps")
+    write_atomically(path, serialize(arrays, texts))
+
+
+_FORMAT = {"format": "np"}  # a file needs some metadata: one without arrays is unreadable otherwise
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -61,7 +76,8 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         DataError: the file is missing, truncated, or not a safetensors file.
     """
-    return _open(path)[1]
+    texts = _open(path)[1]
+    return {name: text for name, text in texts.items() if name not in _FORMAT}
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:

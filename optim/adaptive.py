@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_course.ops import sqrt, zeros_like
-from tinygrad_course.optim.optimizer import Optimizer, check, check_rate
+from tinygrad_course.optim.optimizer import Group, Optimizer, check_betas, check_sizes
 
 
 class RMSprop(Optimizer):
@@ -48,7 +48,6 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        check("RMSprop", lr=lr, eps=eps, weight_decay=weight_decay, momentum=momentum, alpha=alpha)
         super().__init__(
             params,
             {
@@ -60,6 +59,11 @@ class RMSprop(Optimizer):
                 "centered": centered,
             },
         )
+
+    @staticmethod
+    def check(options: Group) -> None:
+        """Refuse options of a group that make no sense."""
+        check_sizes("RMSprop", options, "lr", "alpha", "eps", "weight_decay", "momentum")
 
     @staticmethod
     def update(
@@ -128,11 +132,15 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        check("Adam", lr=lr, eps=eps, weight_decay=weight_decay)
-        check_rate("Adam", beta1=betas[0], beta2=betas[1])
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         )
+
+    @staticmethod
+    def check(options: Group) -> None:
+        """Refuse options of a group that make no sense."""
+        check_sizes("Adam", options, "lr", "eps", "weight_decay")
+        check_betas("Adam", options["betas"])
 
     @staticmethod
     def update(

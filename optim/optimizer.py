@@ -35,6 +35,9 @@ class Optimizer:
     update: Callable[..., None]
     """``update(p, g, state, **hyper)``: change p and state in place."""
 
+    check: Callable[[Group], None]
+    """``check(options)``: refuse options of a group that make no sense."""
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         name = type(self).__name__
         if isinstance(params, Tensor):
@@ -65,8 +68,10 @@ class Optimizer:
                 f"{name}: group {number} has unknown options {sorted(unknown)}; "
                 f"known are {sorted(self.defaults)}"
             )
-        params = group["params"]
+        params = group.get("params", ())
         params = [params] if isinstance(params, Tensor) else list(params)
+        if not params:
+            raise ArgumentError(f"{name}: group {number} has no parameters")
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.requires_grad or not p.is_leaf:
@@ -80,7 +85,9 @@ class Optimizer:
                     f"places"
                 )
             known.add(id(p))
-        self.param_groups.append({**self.defaults, **group, "params": params})
+        options = {**self.defaults, **group, "params": params}
+        type(self).check(options)
+        self.param_groups.append(options)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; with ``set_to_none=False`` fill them with zeros."""
@@ -97,9 +104,8 @@ class Optimizer:
         update = self.update
         state = self.state
         for group in self.param_groups:
-            # Python numbers: a NumPy scalar, as from a schedule, would upcast float32 parameters.
             hyper = {
-                key: value.item() if isinstance(value, np.generic) else value
+                key: value if type(value) in _PLAIN else _plain(value)
                 for key, value in group.items()
                 if key != "params"
             }
@@ -173,19 +179,33 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
+_PLAIN = frozenset({float, int, bool})
+
+
+def _plain(value: Any) -> Any:
+    """Return Python numbers: NumPy's, as from a schedule, would upcast float32 parameters."""
+    if isinstance(value, tuple):
+        return tuple(_plain(part) for part in value)
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value
+
+
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
 
 
-def check(name: str, **options: float) -> None:
-    """Refuse negative or non-finite hyper-parameters, naming the one that is."""
-    for option, value in options.items():
-        if not value >= 0 or not np.isfinite(value):
-            raise ArgumentError(f"{name}: {option} must be a finite number ≥ 0, got {value!r}")
+def check_sizes(name: str, options: Group, *keys: str) -> None:
+    """Refuse hyper-parameters that are not finite numbers ≥ 0, naming the one that is not."""
+    for key in keys:
+        value = _plain(options[key]) if np.ndim(options[key]) == 0 else options[key]
+        number = isinstance(value, int | float)
+        if not number or not value >= 0 or not np.isfinite(value):
+            raise ArgumentError(f"{name}: {key} must be a finite number ≥ 0, got {value!r}")
 
 
-def check_rate(name: str, **options: float) -> None:
-    """Refuse decay rates outside [0, 1)."""
-    for option, value in options.items():
-        if not 0 <= value < 1:
-            raise ArgumentError(f"{name}: {option} must lie in [0, 1), got {value!r}")
+def check_betas(name: str, betas: Any) -> None:
+    """Refuse decay rates that are not two numbers in [0, 1)."""
+    if len(betas) != 2:
+        raise ArgumentError(f"{name}: betas must be two numbers, got {betas!r}")
+    for i, beta in enumerate(betas, 1):
+        if not 0 <= beta < 1:
+            raise ArgumentError(f"{name}: beta{i} must lie in [0, 1), got {beta!r}")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.ops import copy
-from tinygrad_course.optim.optimizer import Optimizer, check
+from tinygrad_course.ops import zeros_like
+from tinygrad_course.optim.optimizer import Group, Optimizer, check_sizes
 
 
 class SGD(Optimizer):
@@ -47,9 +47,6 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        check("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
         super().__init__(
             params,
             {
@@ -60,6 +57,13 @@ class SGD(Optimizer):
                 "nesterov": nesterov,
             },
         )
+
+    @staticmethod
+    def check(options: Group) -> None:
+        """Refuse options of a group that make no sense."""
+        check_sizes("SGD", options, "lr", "momentum", "dampening", "weight_decay")
+        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
+            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
     @staticmethod
     def update(
@@ -79,7 +83,8 @@ class SGD(Optimizer):
         if momentum:
             v = state.get("momentum_buffer")
             if v is None:
-                v = state["momentum_buffer"] = copy(g)
+                v = state["momentum_buffer"] = zeros_like(p)
+                v += g
             else:
                 v *= momentum
                 v += (1 - dampening) * g

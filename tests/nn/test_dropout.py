@@ -161,7 +161,6 @@ def test_a_free_running_mask_is_recognized(rng):
     assert report.verdict == "random"
 
 
-@pytest.mark.xfail(reason="whole numbers cannot be scaled in place: DtypeError of apply_mask")
 def test_pixels_can_be_dropped():
     """Whole-number input, as the raw pixels of images, is dropped and scaled as floating input."""
     out = nn.Dropout(0.5, generator=stream())(np.ones((4, 4), np.uint8))

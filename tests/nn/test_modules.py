@@ -118,7 +118,6 @@ def test_parts_may_be_set_later():
     assert [n for n, _ in nested.named_parameters()] == [*NAMES[:3], *NAMES[5:8]]
 
 
-@pytest.mark.xfail(reason="Sequential yields nothing but its layers")
 def test_a_sequential_with_attributes_of_its_own_has_their_parameters():
     """A subclass of Sequential may hold parameters and modules beside its layers."""
 
@@ -130,7 +129,6 @@ def test_a_sequential_with_attributes_of_its_own_has_their_parameters():
     assert "scale" in dict(Scaled().named_parameters())
 
 
-@pytest.mark.xfail(reason="two parameters get one name, and state_dict silently drops one")
 def test_names_never_clash():
     """Parameters whose names come out equal are refused, or told apart."""
     model = nn.Module()

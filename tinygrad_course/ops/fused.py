@@ -30,6 +30,7 @@ def _check_labels(scores: Any, labels: Any) -> None:
             f"row{hint}"
         )
     # One pass: seen as unsigned numbers, negative labels are the largest of all.
+    labels = _plain_labels(labels)
     unsigned = labels.view(f"u{labels.itemsize}")
     if m and np.maximum.reduce(unsigned) >= classes:
         bad = int(np.argmax(unsigned >= classes))
@@ -39,8 +40,14 @@ def _check_labels(scores: Any, labels: Any) -> None:
         )
 
 
+def _plain_labels(labels: Any) -> Any:
+    """Return labels as int64 in this machine's byte order."""
+    return labels if labels.dtype == np.int64 else labels.astype(np.int64)
+
+
 def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
     _check_labels(scores, labels)
+    labels = _plain_labels(labels)
     m, classes = scores.shape
     chosen = np.arange(0, m * classes, classes) + labels  # one flat index costs half of two
     # The maximum of short rows is three times faster along the columns of the transpose.
@@ -255,8 +262,7 @@ batch_norm: Op = primitive(
 
 def _apply_mask(x: Any, mask: Any, *, scale: float) -> Any:
     ans = np.multiply(x, mask)
-    ans *= scale
-    return ans
+    return np.multiply(ans, scale, out=ans) if ans.dtype.kind == "f" else ans * scale
 
 
 def _masks(rng: np.random.Generator) -> Iterator[Sample]:
