@@ -13,7 +13,7 @@ from tinygrad_course.graph import no_grad
 from tinygrad_course.random import generator as default_generator
 from tinygrad_course.tensor import Tensor
 
-_torch = speaks("PyTorch", {"axis": "dim", "keepdims": "keepdim"})
+speaks_torch = speaks("PyTorch", {"axis": "dim", "keepdims": "keepdim"})
 
 linear = ops.linear
 relu = ops.relu
@@ -33,7 +33,14 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     return ops.leaky_relu(x, negative_slope=float(negative_slope))
 
 
-@_torch
+def _existing(name: str, x: Any, dim: int) -> int:
+    rank = np.ndim(x)
+    if not -rank <= dim < rank:
+        raise ShapeError(f"{name}: dim {dim} does not exist in shape {np.shape(x)}")
+    return dim
+
+
+@speaks_torch
 def softmax(x: Any, dim: int) -> Any:
     """Turn scores into probabilities along `dim`: e**x / sum(e**x).
 
@@ -42,10 +49,10 @@ def softmax(x: Any, dim: int) -> Any:
         >>> F.softmax([[0.0, 0.0]], dim=1)
         array([[0.5, 0.5]])
     """
-    return functions.softmax(x, axis=dim)
+    return functions.softmax(x, axis=_existing("softmax", x, dim))
 
 
-@_torch
+@speaks_torch
 def log_softmax(x: Any, dim: int) -> Any:
     """Take log(softmax(x)) along `dim`.
 
@@ -54,7 +61,7 @@ def log_softmax(x: Any, dim: int) -> Any:
         >>> F.log_softmax([[0.0, 0.0]], dim=1).round(4)
         array([[-0.6931, -0.6931]])
     """
-    return functions.log_softmax(x, axis=dim)
+    return functions.log_softmax(x, axis=_existing("log_softmax", x, dim))
 
 
 def dropout(
@@ -143,7 +150,13 @@ def batch_norm(
 # ---- losses -----------------------------------------------------------------------------------
 
 
+def _not_empty(size: int, reduction: str, name: str) -> None:
+    if reduction == "mean" and not size:
+        raise ShapeError(f"{name}: the batch is empty, and the mean of nothing is not a number")
+
+
 def _reduce(losses: Any, reduction: str, name: str) -> Any:
+    _not_empty(losses.size if losses is not None else 1, reduction, name)
     if reduction == "mean":
         return functions.mean(losses)
     if reduction == "sum":
@@ -192,6 +205,7 @@ def cross_entropy(scores: Any, target: Any, reduction: str = "mean") -> Any:
         shares = _as_scores(target, scores)
         losses = -functions.sum(shares * functions.log_softmax(scores, axis=1), axis=1)
         return _reduce(losses, reduction, "cross_entropy")
+    _not_empty(labels.size, reduction, "cross_entropy")
     if scores.ndim == 2:
         return ops.softmax_cross_entropy(scores, labels, reduction=reduction)
     rest = (scores.shape[0], *scores.shape[2:])

@@ -17,7 +17,8 @@ from tinygrad_course.nn.parameter import Buffer, Parameter, default_dtype
 
 def _positive(layer: str, **sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or size < 1:
             raise ArgumentError(f"{layer}: {name} must be a positive whole number, got {size!r}")
 
 
@@ -208,6 +209,8 @@ class Flatten(Module):
     def forward(self, x: Any) -> Any:
         """Map (m, ...) to (m, n)."""
         shape = np.shape(x)
+        if not shape:
+            raise ShapeError("Flatten: expected x of shape (m, ...), got a single number")
         return functions.reshape(x, (shape[0], math.prod(shape[1:])))
 
 
@@ -269,6 +272,7 @@ class Softplus(Module):
 class Softmax(Module):
     """e**x / sum(e**x) along `dim`."""
 
+    @F.speaks_torch
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
@@ -284,6 +288,7 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """log(softmax(x)) along `dim`."""
 
+    @F.speaks_torch
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
@@ -331,8 +336,10 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Module:
-        return self.layers[index]
+    def __getitem__(self, index: Any) -> Any:
+        """Return a layer, or for a slice a Sequential of the same layers."""
+        found = self.layers[index]
+        return Sequential(*found) if isinstance(index, slice) else found
 
     def __iter__(self) -> Any:
         return iter(self.layers)

@@ -60,7 +60,7 @@ class Parameter(Tensor):
         super().__init__(np.array(source, dtype=kind), requires_grad=requires_grad)
 
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self.data, self.requires_grad)
+        return _rebuild, (type(self), self.name, self.data, self.requires_grad)
 
 
 class Buffer(Tensor):
@@ -79,8 +79,10 @@ class Buffer(Tensor):
         super().__init__(np.array(data, dtype=dtype))
 
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self.data)
+        return _rebuild, (type(self), self.name, self.data)
 
 
-def _rebuild(cls: Any, *arguments: Any) -> Any:
-    return cls(*arguments)
+def _rebuild(cls: Any, name: str | None, *arguments: Any) -> Any:
+    tensor = cls(*arguments)
+    tensor.name = name
+    return tensor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_course.ops import sqrt, zeros_like
-from tinygrad_course.optim.optimizer import Group, Optimizer, check_betas, check_sizes
+from tinygrad_course.ops import sqrt
+from tinygrad_course.optim.optimizer import Group, Optimizer, buffer, check_betas, check_sizes
 
 
 class RMSprop(Optimizer):
@@ -79,19 +79,19 @@ class RMSprop(Optimizer):
         centered: bool,
     ) -> None:
         """Change p in place."""
-        s = _buffer(state, "square_avg", p)
+        s = buffer(state, "square_avg", p)
         if weight_decay:
             g = g + weight_decay * p
         s *= alpha
         s += (1 - alpha) * (g * g)
         if centered:
-            mean = _buffer(state, "grad_avg", p)
+            mean = buffer(state, "grad_avg", p)
             mean += (1 - alpha) * (g - mean)
             step = g / (sqrt(s - mean * mean) + eps)
         else:
             step = g / (sqrt(s) + eps)
         if momentum:
-            v = _buffer(state, "momentum_buffer", p)
+            v = buffer(state, "momentum_buffer", p)
             v *= momentum
             v += step
             step = v
@@ -154,7 +154,7 @@ class Adam(Optimizer):
         weight_decay: float,
     ) -> None:
         """Change p in place."""
-        m, v = _buffer(state, "exp_avg", p), _buffer(state, "exp_avg_sq", p)
+        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
         t = state["step"] = state.get("step", 0) + 1
         if weight_decay:
             g = g + weight_decay * p
@@ -165,10 +165,3 @@ class Adam(Optimizer):
         root = sqrt(v) / (1 - beta2**t) ** 0.5
         root += eps
         p -= (lr / (1 - beta1**t)) * (m / root)
-
-
-def _buffer(state: dict[str, Any], name: str, like: Any) -> Any:
-    """Return a state array of the parameter's shape and dtype, zero at first."""
-    if name not in state:
-        state[name] = zeros_like(like)
-    return state[name]

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_course.buffers import note_write
 from tinygrad_course.errors import ArgumentError, ShapeError
+from tinygrad_course.ops import astype, zeros_like
 from tinygrad_course.tensor import Tensor
 
 Group = dict[str, Any]
@@ -177,6 +178,15 @@ class Optimizer:
             for group in self.param_groups
         ]
         return f"{type(self).__name__}({'; '.join(groups)})"
+
+
+def buffer(state: dict[str, Any], name: str, like: Any) -> Any:
+    """Return a state array of the parameter's shape and dtype, zero at first."""
+    if name not in state:
+        state[name] = zeros_like(like)
+    elif state[name].dtype != like.dtype:  # the model was converted since
+        state[name] = astype(state[name], dtype=like.dtype)
+    return state[name]
 
 
 _PLAIN = frozenset({float, int, bool})

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.ops import zeros_like
-from tinygrad_course.optim.optimizer import Group, Optimizer, check_sizes
+from tinygrad_course.optim.optimizer import Group, Optimizer, buffer, check_sizes
 
 
 class SGD(Optimizer):
@@ -81,12 +80,9 @@ class SGD(Optimizer):
         if weight_decay:
             g = g + weight_decay * p
         if momentum:
-            v = state.get("momentum_buffer")
-            if v is None:
-                v = state["momentum_buffer"] = zeros_like(p)
-                v += g
-            else:
-                v *= momentum
-                v += (1 - dampening) * g
+            started = "momentum_buffer" in state
+            v = buffer(state, "momentum_buffer", p)
+            v *= momentum
+            v += (1 - dampening) * g if started else g
             g = g + momentum * v if nesterov else v
         p -= lr * g

@@ -33,9 +33,10 @@ def speaks(language: str, words: dict[str, str]) -> Callable[[F], F]:
         @functools.wraps(function)
         def speak(*args: Any, **kwargs: Any) -> Any:
             for word in kwargs.keys() & words:
+                name = function.__qualname__.removesuffix(".__init__")
                 raise UnsupportedFunctionError(
-                    f"{function.__name__}: unknown argument {word!r}; this function speaks "
-                    f"{language}, where it is {words[word]!r}"
+                    f"{name}: unknown argument {word!r}; this function speaks {language}, where it "
+                    f"is {words[word]!r}"
                 )
             return function(*args, **kwargs)
 

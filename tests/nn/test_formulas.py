@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+import copy
 
-from tinygrad_course import nn
+import numpy as np
+import pytest
+
+from tinygrad_course import nn, optim
+from tinygrad_course.errors import ArgumentError, ShapeError
 
 
 def test_batch_norm_with_its_own_statistics_is_the_identity():
@@ -30,3 +34,45 @@ def test_two_classes_of_softmax_are_logistic_regression():
         nn.functional.cross_entropy(pairs, y),
         nn.functional.binary_cross_entropy_with_logits(z, y.astype(float)),
     )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda: nn.functional.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)),
+            ShapeError,
+            "empty",
+        ),
+        (lambda: nn.MSELoss()(np.zeros(0), np.zeros(0)), ShapeError, "empty"),
+        (lambda: nn.Softmax(axis=1), TypeError, "Softmax.*'axis'.*'dim'"),
+        (lambda: nn.Softmax(dim=3)(np.zeros((2, 2))), ShapeError, "dim 3"),
+        (lambda: nn.Linear(True, 2), ArgumentError, "in_features"),
+        (lambda: nn.Flatten()(1.0), ShapeError, "Flatten"),
+    ],
+)
+def test_odd_input_is_explained(call, error, words):
+    """Empty batches, wrong words and axes, and sizes that are no numbers get a clear error."""
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_the_state_of_an_optimizer_follows_its_parameters():
+    """After the model is converted, the state has the parameters' dtype again."""
+    layer = nn.Linear(2, 2)
+    optimizer = optim.Adam(layer.parameters())
+    for dtype in (np.float32, np.float64):
+        layer.to(dtype)
+        layer(np.ones((3, 2))).sum().backward()
+        optimizer.step()
+        for state in optimizer.state.values():
+            assert state["exp_avg"].dtype == state["exp_avg_sq"].dtype == dtype
+
+
+def test_slices_and_copies_keep_what_they_are():
+    """A slice of a Sequential is one, and a copied parameter keeps its name."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    assert [type(layer) for layer in model[:2]] == [nn.Linear, nn.ReLU]
+    assert model[:2][0] is model[0]
+    model[0].weight.name = "w"
+    assert copy.deepcopy(model)[0].weight.name == "w"

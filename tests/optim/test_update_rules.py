@@ -19,4 +19,4 @@ def test_update_rules_are_written_in_registered_operations(kind):
     """Beside operators and looking up state, a rule calls only functions of the registry."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind.update)))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert called - {"_buffer", "state.get"} <= FUNCTIONS.keys()
+    assert called - {"buffer", "state.get"} <= FUNCTIONS.keys()

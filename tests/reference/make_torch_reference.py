@@ -97,10 +97,10 @@ OPTIMIZERS = {
         {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.05},
     ),
     "rmsprop": ("RMSprop", {"lr": 0.02}),
-    "rmsprop, alpha and eps": ("RMSprop", {"lr": 0.02, "alpha": 0.9, "eps": 1e-3}),
+    "rmsprop, alpha and eps": ("RMSprop", {"lr": 0.005, "alpha": 0.9, "eps": 1e-3}),
     "rmsprop, momentum": ("RMSprop", {"lr": 0.005, "momentum": 0.8}),
     "rmsprop, centered": ("RMSprop", {"lr": 0.01, "centered": True}),
-    "rmsprop, weight decay": ("RMSprop", {"lr": 0.02, "weight_decay": 0.05}),
+    "rmsprop, weight decay": ("RMSprop", {"lr": 0.005, "weight_decay": 0.05}),
     "rmsprop, everything": (
         "RMSprop",
         {"lr": 0.005, "momentum": 0.5, "centered": True, "weight_decay": 0.05, "alpha": 0.95},
