@@ -334,7 +334,7 @@ relu: Op = primitive(
     "relu",
     lambda x: np.maximum(x, 0),
     nonzeros(),
-    lambda g, ans, _x: g * greater(ans, 0),
+    lambda g, ans, _x: g * (ans > 0),
     doc="""Rectify elementwise: ans = max(x, 0); the derivative at 0 is 0, as PyTorch's.
 
     Example:
@@ -348,7 +348,7 @@ leaky_relu: Op = primitive(
     "leaky_relu",
     lambda x, *, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),
     nonzeros(negative_slope=0.1),
-    lambda g, _ans, x, *, negative_slope=0.01: where(greater(x, 0), g, g * negative_slope),
+    lambda g, _ans, x, *, negative_slope=0.01: where(x > 0, g, g * negative_slope),
     doc="""Rectify with a slope below 0: x for x > 0, negative_slope x otherwise.
 
     Example:
