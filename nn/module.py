@@ -8,7 +8,7 @@ forget.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_course.graph import SCOPE, Scope
 from tinygrad_course.nn.parameter import Buffer, Parameter, default_dtype
 from tinygrad_course.tensor import Tensor
-
-M = TypeVar("M", bound="Module")
 
 
 class Module:

@@ -55,8 +55,8 @@ class Primitive:
         vjps: one rule per input (None: no derivative there), or
         joint: one rule for all inputs, which returns one gradient or None per input.
         samples: ``samples(generator)`` yields ``(inputs, params)``.
-        operator: Python's operator with the same value; on NumPy scalars it takes 40 ns where the
-            ufunc takes 300.
+        operator: Python's operator with the same value; on NumPy scalars it is several times
+            faster than the ufunc.
         formula: the same function in differentiable operations, for a fused row whose rule is not
             differentiable itself; used when the backward pass is recorded.
         residuals: whether forward returns something for the rule beside the result.

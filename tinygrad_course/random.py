@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_default: np.random.Generator | None = None  # made at first use: np.random takes 10 ms to load
+_default: np.random.Generator | None = None  # made at first use: np.random is slow to load
 
 
 def seed(n: int | Sequence[int]) -> None:

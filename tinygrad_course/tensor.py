@@ -515,7 +515,7 @@ def _as_array(data: Any) -> Any:
     if not (isinstance(data, np.ndarray) or hasattr(data, "__array_function__")):
         data = np.asarray(data)
         if data.dtype.kind in "biufc":
-            return data[()]  # a number stays a NumPy scalar: eight times faster than 0-d
+            return data[()]  # a number stays a NumPy scalar: far faster than 0-d
     if data.dtype.kind not in "biufc":
         raise DtypeError(
             f"Tensor: cannot compute with dtype {data.dtype}; expected numbers or booleans"

@@ -79,7 +79,7 @@ def _random_mask(
 ) -> Any:
     threshold = round(effective_keep(keep_prob) * MASK_LEVELS)
     size = int(np.prod(shape))
-    # 16 bits per element: five times faster than a float each, and the scale is exact.
+    # 16 bits per element: faster than a float each, and the scale is exact.
     bits = np.frombuffer(generator.bytes(2 * size), dtype="<u2").reshape(shape)
     return np.ones(shape, dtype=bool) if threshold == MASK_LEVELS else bits < threshold
 

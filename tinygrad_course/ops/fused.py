@@ -49,8 +49,8 @@ def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
     _check_labels(scores, labels)
     labels = _plain_labels(labels)
     m, classes = scores.shape
-    chosen = np.arange(0, m * classes, classes) + labels  # one flat index costs half of two
-    # The maximum of short rows is three times faster along the columns of the transpose.
+    chosen = np.arange(0, m * classes, classes) + labels  # one flat index is faster than two
+    # The maximum of short rows, once there are many, is faster along the transpose's columns.
     z = scores - np.maximum.reduce(scores.T.copy(), axis=0)[:, None]
     picked = z.reshape(-1)[chosen]
     e = np.exp(z, out=z)

@@ -51,7 +51,7 @@ reduce_sum: Op = primitive(
 def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     if not x.size or x.dtype.kind not in "fc" or x.itemsize < 4:
         return np.mean(x, axis=axis, keepdims=keepdims)  # widens whole numbers and float16
-    # Otherwise its own arithmetic without 3 µs of bookkeeping.
+    # Otherwise its own arithmetic without the bookkeeping, which takes longer than a short sum.
     total = reduce_sum(x, axis=axis, keepdims=keepdims)
     return total / count(x.shape, axis)
 
