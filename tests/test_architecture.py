@@ -23,6 +23,8 @@ LAYERS = [
     {"primitive"},
     {"ops"},
     {"functions"},
+    {"inplace", "linalg", "fft", "special"},
+    {"protocols"},
     {"tensor"},
     {"debugging", "transforms"},
     {"numerical"},

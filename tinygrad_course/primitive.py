@@ -13,8 +13,8 @@ The conventions of a derivative rule ``vjp(g, ans, *inputs, **params)``:
 * An argument spelled with a leading underscore is not read and therefore not kept alive.
 * A keyword-only argument named `shapes` receives the input shapes, `residuals` what the forward
   function returned beside its result, `wanted` (joint rules) which inputs want a gradient.
-* Complex numbers: the gradient of a real loss is ∂L/∂x - i ∂L/∂y, so a holomorphic function needs no
-  conjugate anywhere: g f'(z) is right. The engine takes the real part for an input that is real.
+* Complex numbers: the gradient of a real loss is ∂L/∂x - i ∂L/∂y, so a holomorphic function needs
+  no conjugate anywhere: g f'(z) is right. For an input that is real the engine takes the real part.
 
 A forward function's positional arguments are the inputs, its keyword-only arguments the parameters,
 in NumPy's order: what a caller passes beyond the inputs is given to the parameters by position.
@@ -519,7 +519,7 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
     return record
 
 
-def _make_binary(row: Primitive) -> Callable[..., Any]:
+def _make_binary(row: Primitive) -> Callable[..., Any]:  # noqa: PLR0915 - see _make_ternary
     """Return the recorder of a differentiable row with two inputs and no parameters."""
     forward = row.operator or row.forward
     keep_ans, keep_x, keep_y = row.keeps
@@ -644,22 +644,16 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
     return record
 
 
-def _make_general(row: Primitive) -> Callable[..., Any]:
+def _make_general(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - the same
     """Return the recorder of any other row: parameters, optional inputs, several results, ...."""
     forward, name, residual = row.forward, row.name, row.residuals
     rules = () if row.variadic else row.vjps
     shaped, differentiable, optional = row.shaped, row.differentiable, row.optional
-    arity, words, real = row.arity, row.words, row.real
-    limit = 1 << 30 if row.variadic else arity
+    limit = 1 << 30 if row.variadic else row.arity
 
-    def record(*inputs: Any, **params: Any) -> Any:
+    def record(*inputs: Any, **params: Any) -> Any:  # noqa: C901 - the same
         if len(inputs) > limit:
-            params.update(zip(words, inputs[limit:], strict=False))
-            if len(inputs) > limit + len(words):
-                raise ArgumentError(
-                    f"{name}: got {len(inputs)} arguments, expected at most {limit + len(words)}"
-                )
-            inputs = inputs[:limit]
+            inputs = _bind(row, inputs, params)
         for word, value in params.items():
             if type(value) in _MUTABLE or isinstance(value, Value):
                 params[word] = _constant(value, name, word)
@@ -678,7 +672,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
             if type(ans) is tuple:
                 return tuple([_seen(row, inputs[0], _output(part, None)) for part in ans])
             return _seen(row, inputs[0], _output(ans, None))
-        if real and any(a is not None and a.dtype.kind == "c" for a in map(np.asarray, arrays)):
+        if row.real and any(map(np.iscomplexobj, arrays)):
             refuse_complex(row)
         if shaped:
             params["shapes"] = tuple([np.shape(a) for a in arrays])
@@ -699,6 +693,18 @@ def _make_general(row: Primitive) -> Callable[..., Any]:
         return _seen(row, inputs[0], _output(ans, node))
 
     return record
+
+
+def _bind(row: Primitive, inputs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, ...]:
+    """Give what stands beyond a row's inputs to its parameters, in order; return the inputs."""
+    given = inputs[row.arity :]
+    if len(given) > len(row.words):
+        raise ArgumentError(
+            f"{row.name}: got {len(inputs)} arguments, expected at most "
+            f"{row.arity + len(row.words)}"
+        )
+    params.update(zip(row.words, given, strict=False))
+    return inputs[: row.arity]
 
 
 _MUTABLE = frozenset({np.ndarray, list})

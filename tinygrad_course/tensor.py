@@ -6,14 +6,13 @@ first argument. Only what is public about a Tensor is written here.
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_course import functions, ops
+from tinygrad_course import functions, inplace, ops
 from tinygrad_course.buffers import name_line
 from tinygrad_course.errors import (
     DtypeError,
@@ -21,10 +20,9 @@ from tinygrad_course.errors import (
     ShapeError,
     UnsupportedFunctionError,
 )
-from tinygrad_course.graph import RETAIN, SCOPE, Value, backward, refuse
+from tinygrad_course.graph import RETAIN, Value, backward
 from tinygrad_course.primitive import NUMPY_FUNCTIONS, note_view, set_output_type
-
-_REDUCE = {np.add: functions.sum, np.maximum: functions.max, np.minimum: functions.min}
+from tinygrad_course.protocols import apply_function, apply_ufunc
 
 
 class Tensor(Value):
@@ -345,12 +343,12 @@ class Tensor(Value):
     # ---- indexing and writing in place ---------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        return ops.getitem(self, key=_plain_key(key))
+        return ops.getitem(self, key=ops.plain_key(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key = _plain_key(key)
-        if self._records(value):
-            self._become("t[key] = value", ops.replace_at(self, value, key=key))
+        key = ops.plain_key(key)
+        if inplace.records(self, value):
+            inplace.become("t[key] = value", self, ops.replace_at(self, value, key=key))
         else:
             ops.assign_at(self, value, key=key)
             name_line(self._data)
@@ -370,37 +368,9 @@ class Tensor(Value):
     def __ipow__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t **= value", ops.power, other)
 
-    def _records(self, other: Any) -> bool:
-        needs = self._needs or (isinstance(other, Value) and other._needs)
-        return needs and SCOPE.get().recording
-
     def _in_place(self, what: str, function: Any, other: Any) -> Self:
-        if self._records(other):
-            self._become(what, function(self, other))
-        else:
-            ops.assign(self, function(self, other))
-            name_line(self._data)
+        inplace.write(what, self, function(self, other))
         return self
-
-    def _become(self, what: str, result: Tensor) -> None:
-        """Take the place of a freshly recorded result; the old memory is left as it was."""
-        if self._node is None and self._needs:
-            raise refuse(
-                f"{what}: this Tensor is a leaf that requires grad, and its value is what the "
-                f"derivative is taken at. Write the result to a new name, or update it inside "
-                f"no_grad()"
-            )
-        if self._views is not None and self._views.others(self):  # type: ignore[attr-defined]
-            raise refuse(
-                f"{what}: another Tensor is a view of the same memory and would keep the old "
-                f"values. Write the result to a new name, or take a copy() first"
-            )
-        if result.shape != self.shape:
-            raise ShapeError(
-                f"{what}: the result has shape {result.shape}, the Tensor {self.shape}"
-            )
-        self._data, self._node, self._needs = result._data, result._node, result._needs
-        self._views = None
 
     # ---- Python's protocols ---------------------------------------------------------------
 
@@ -470,43 +440,13 @@ class Tensor(Value):
             function = NUMPY_FUNCTIONS.get(ufunc)
             if function is not None:
                 return function(*inputs)
-        elif method == "reduce" and ufunc in _REDUCE and len(inputs) == 1:
-            axis: dict[str, Any] = {} if "axis" in kwargs else {"axis": 0}  # a ufunc's default
-            ours = functools.partial(_REDUCE[ufunc], **axis)
-            return _call(ours, ufunc, ".reduce", inputs, kwargs)
-        raise _no_rule(ufunc, f".{method}" if method != "__call__" else "", kwargs)
+        return apply_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
-        ours = NUMPY_FUNCTIONS.get(function)
-        if ours is None:
-            raise _no_rule(function, "", {})
-        return _call(ours, function, "", args, kwargs)
+        return apply_function(function, args, kwargs)
 
 
 _PLAIN_DTYPES = (np.dtype(float), np.dtype(int), np.dtype(bool), np.dtype(complex))
-
-
-def _call(ours: Any, theirs: Any, method: str, args: Any, kwargs: Any) -> Any:
-    """Call our function for NumPy's; an option that ours does not have is refused by name."""
-    try:
-        return ours(*args, **kwargs)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error) and "positional" not in str(error):
-            raise
-        raise _no_rule(theirs, method, kwargs) from error
-
-
-def _no_rule(function: Any, method: str, kwargs: dict[str, Any]) -> UnsupportedFunctionError:
-    module = getattr(function, "__module__", None) or "numpy"
-    name = f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}{method}"
-    options = f" with {', '.join(f'{k}=' for k in kwargs)}" if kwargs else ""
-    cure = (
-        "leave these options out and assign the result to a name"
-        if kwargs
-        else "write it in supported functions (tinygrad_course.ops lists them), register it as a "
-        "primitive, or use .numpy() if no derivative is wanted"
-    )
-    return UnsupportedFunctionError(f"{name}{options} has no rule for Tensors: {cure}")
 
 
 def _as_array(data: Any) -> Any:
@@ -521,16 +461,6 @@ def _as_array(data: Any) -> Any:
             f"Tensor: cannot compute with dtype {data.dtype}; expected numbers or booleans"
         )
     return data
-
-
-def _plain_key(key: Any) -> Any:
-    """Return an index with its Tensors replaced by their arrays."""
-    if isinstance(key, tuple):
-        return tuple(_plain_key(part) for part in key)
-    if isinstance(key, Value):
-        key = key._data
-    # A copy, because the derivative uses the index again.
-    return np.array(key) if isinstance(key, np.ndarray | list) else key
 
 
 def _rebuild(cls: type[Tensor], data: Any, needs: bool, name: str | None) -> Tensor:

@@ -163,3 +163,11 @@ slogdet: Op = primitive(
         2.0794
     """,
 )
+
+
+__all__ = [
+    "inv",
+    "linear",
+    "matmul",
+    "slogdet",
+]

@@ -103,3 +103,11 @@ random_mask: Op = primitive(
         array([ True,  True,  True])
     """,
 )
+
+
+__all__ = [
+    "assign",
+    "assign_at",
+    "effective_keep",
+    "random_mask",
+]

@@ -280,3 +280,11 @@ apply_mask: Op = primitive(
     expects="x and a mask that broadcasts to it",
     doc="""Keep the elements where the mask is true, multiplied by `scale`; the others become 0.""",
 )
+
+
+__all__ = [
+    "apply_mask",
+    "batch_norm",
+    "logistic_loss",
+    "softmax_cross_entropy",
+]

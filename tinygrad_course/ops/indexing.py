@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_course.graph import Value
 from tinygrad_course.ops.samples import values
 from tinygrad_course.ops.shaping import reshape
 from tinygrad_course.primitive import Op, Sample, primitive
@@ -20,6 +21,15 @@ def is_basic(key: Any) -> bool:
         for part in parts
         if not isinstance(part, bool)
     ) and not any(isinstance(part, bool) for part in parts)
+
+
+def plain_key(key: Any) -> Any:
+    """Return an index with its Tensors replaced by arrays, which the derivative may read again."""
+    if isinstance(key, tuple):
+        return tuple(plain_key(part) for part in key)
+    if isinstance(key, Value):
+        key = key._data
+    return np.array(key) if isinstance(key, np.ndarray | list) else key
 
 
 def _keys() -> Iterator[tuple[tuple[int, ...], Any]]:
@@ -125,3 +135,11 @@ replace_at: Op = primitive(
     gradient goes to both.
     """,
 )
+
+
+__all__ = [
+    "getitem",
+    "plain_key",
+    "replace_at",
+    "scatter_add",
+]

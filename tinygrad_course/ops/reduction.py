@@ -217,3 +217,19 @@ log_softmax_along: Op = primitive(
     lambda g, ans, _x, *, axis: g - exp(ans) * reduce_sum(g, axis=axis, keepdims=True),
     doc="""Take the logarithm of softmax along `axis` without losing digits.""",
 )
+
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "log_softmax_along",
+    "logsumexp_over",
+    "reduce_all",
+    "reduce_any",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_min",
+    "reduce_sum",
+    "reduce_var",
+    "softmax_along",
+]

@@ -163,3 +163,13 @@ split_at: Op = primitive(
     view=True,
     doc="""Cut along an axis before each of the ascending `sections`; returns a tuple.""",
 )
+
+
+__all__ = [
+    "broadcast_to",
+    "concatenate_all",
+    "reshape",
+    "split_at",
+    "stack_all",
+    "transpose_axes",
+]
