@@ -18,6 +18,7 @@ CASES = [
     for i, (inputs, params) in enumerate(row.samples(np.random.default_rng(0)))
 ]
 DIFFERENTIABLE = [case for case in CASES if PRIMITIVES[case.values[0]].differentiable]
+COMPLEX = [case for case in DIFFERENTIABLE if not PRIMITIVES[case.values[0]].real]
 PURE = [case for case in CASES if not PRIMITIVES[case.values[0]].effect]
 
 
@@ -54,6 +55,17 @@ def wanted(name, leaves):
 def test_derivative_matches_differences_to_second_order(name, inputs, params):
     """First and second derivatives agree with two-sided differences at every sample."""
     report = gradcheck(lambda *xs: FUNCTIONS[name](*xs, **params), *inputs, order=2, seed=0)
+    assert report, str(report)
+
+
+@pytest.mark.parametrize(("name", "inputs", "params"), COMPLEX)
+def test_derivative_matches_differences_at_complex_numbers(name, inputs, params):
+    """A row that takes complex numbers has right first and second derivatives there."""
+    rng = np.random.default_rng(2)
+    lifted = [x + 1j * rng.uniform(0.1, 0.5, x.shape) if is_floating(x) else x for x in inputs]
+    if not any(map(np.iscomplexobj, lifted)):
+        pytest.skip("this sample has no floating input")
+    report = gradcheck(lambda *xs: FUNCTIONS[name](*xs, **params), *lifted, order=2, seed=0)
     assert report, str(report)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_course import ops
 from tinygrad_course.buffers import name_line, note_write
-from tinygrad_course.errors import GraphError, ShapeError
+from tinygrad_course.errors import ShapeError, UnsupportedFunctionError
 from tinygrad_course.graph import SCOPE, Value, refuse
 
 
@@ -59,13 +59,14 @@ def write_array(what: str, target: np.ndarray, result: Any) -> None:
     """Write a result into a plain array, which cannot keep a history.
 
     Raises:
-        GraphError: the result has a history.
+        UnsupportedFunctionError: the result has a history.
     """
     if isinstance(result, Value):
         if result._needs:
-            raise GraphError(
-                f"{what}: the result requires grad, and a plain array would lose its history; "
-                f"leave out= away and give the result a name, or pass a Tensor"
+            raise UnsupportedFunctionError(
+                f"{what}: the result requires grad, and the plain array would lose its history; "
+                f"assign the result to a name (in place of out= or an operator like +=), or let "
+                f"the target be a Tensor"
             )
         result = result._data
     np.copyto(target, result, casting="same_kind")

@@ -418,7 +418,7 @@ def gradcheck(
 
     Args:
         f: takes Tensors, returns a Tensor or several.
-        *inputs: arrays, Tensors or numbers; floating ones are checked, others passed on.
+        *inputs: arrays, Tensors or numbers; floating and complex ones are checked, others passed on.
         order: 2 checks the derivative of the derivative too.
         seed: of the upstream gradient.
         max_elements: per input; beyond it, that many random elements and one random direction
@@ -443,6 +443,15 @@ def gradcheck(
         raise ArgumentError(f"gradcheck: order must be 1 or 2, got {order!r}")
     rng = _stream(seed)
     prepared = [_prepare(x) for x in inputs]
+    notes: tuple[str, ...] = ()
+    complexes = [i for i, x in enumerate(prepared) if _is_complex(x)]
+    if complexes:
+        f = _on_parts(f, complexes)
+        prepared = [_parts(x) if _is_complex(x) else x for x in prepared]
+        notes = (
+            f"complex input {', '.join(map(str, complexes))}: the last index is 0 for real parts "
+            f"and 1 for imaginary parts",
+        )
     places = [i for i, x in enumerate(prepared) if _is_floating(x)]
     if not places:
         raise ArgumentError(
@@ -450,6 +459,7 @@ def gradcheck(
             "them with a decimal point"
         )
     report = _check_function(f, prepared, places, rng, max_elements)
+    report = replace(report, notes=notes + report.notes)
     if order == 1 or not report:
         return report
 
@@ -464,6 +474,27 @@ def gradcheck(
         (),
         report.notes + second.notes,
     )
+
+
+def _is_complex(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "c"
+
+
+def _parts(x: np.ndarray) -> np.ndarray:
+    """Return a complex array as real and imaginary parts along a new last axis."""
+    return np.stack([x.real, x.imag], axis=-1)
+
+
+def _on_parts(f: Callable[..., Any], complexes: list[int]) -> Callable[..., Any]:
+    """Return `f` as a function of real and imaginary parts, in which all differences are real."""
+
+    def on_parts(*tensors: Any) -> Any:
+        given = list(tensors)
+        for i in complexes:
+            given[i] = given[i][..., 0] + 1j * given[i][..., 1]
+        return f(*given)
+
+    return on_parts
 
 
 def _slope_of(f: Callable[..., Any], places: list[int], seed: int) -> Callable[..., Any]:
@@ -499,10 +530,10 @@ def _stream(seed: int | None) -> np.random.Generator:
 def _prepare(x: Any) -> Any:
     """Return a floating input as a float64 array of its own; anything else as it is."""
     raw = x._data if isinstance(x, Value) else x
-    array = np.asarray(raw) if isinstance(raw, float | list | np.ndarray | np.generic) else None
-    if array is None or array.dtype.kind != "f":
+    array = np.asarray(raw) if isinstance(raw, float | complex | list | np.ndarray | np.generic) else None
+    if array is None or array.dtype.kind not in "fc":
         return x
-    return np.array(array, dtype=np.float64)
+    return np.array(array, dtype=np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def _is_floating(x: Any) -> bool:
@@ -517,7 +548,13 @@ def _outputs(result: Any) -> list[Tensor]:
                 f"gradcheck: the function returned {type(part).__name__}, not a Tensor; compute "
                 f"with the Tensors that it is given"
             )
-    return [part for part in parts if part.dtype.kind == "f"]
+    real = []
+    for part in parts:  # what is complex is two real results
+        if part.dtype.kind == "c":
+            real += [part.real, part.imag]
+        elif part.dtype.kind == "f":
+            real.append(part)
+    return real
 
 
 def _check_function(

@@ -812,7 +812,7 @@ def primitive(
     arguments = row.arity + len(row.words)
     if row.effect:
         function = _make_effect(row)
-    elif arguments == len(vjps) == 1 and all(vjps):
+    elif arguments == len(vjps) == 1 and all(vjps) and not row.view:
         function = _make_unary(row)
     elif arguments == len(vjps) == 2 and all(vjps):
         function = _make_binary(row)

@@ -85,18 +85,18 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     options = {k: v for k, v in options.items() if not _idle(k, v)}
     if method == "__call__" and out[0] is not None and "where" in options:
         options["base"] = out[0]
-    return _deliver(f"np.{ufunc.__name__}", apply(ufunc, *inputs, **options), out)
+    name = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+    return _deliver(name, apply(ufunc, *inputs, **options), out)
 
 
 def _idle(option: str, value: Any) -> bool:
     """Whether an option has the value that changes nothing."""
     if option == "where":
         return value is True
-    return (
-        value is None
-        or value is np._NoValue
-        or (option, value) in (("order", "K"), ("subok", True))
-    )
+    if option == "axis":  # None means all axes
+        return False
+    idle = {"order": "K", "subok": True}
+    return value is None or value is np._NoValue or (option in idle and value == idle[option])
 
 
 def _deliver(name: str, result: Any, out: tuple[Any, ...]) -> Any:
@@ -107,9 +107,9 @@ def _deliver(name: str, result: Any, out: tuple[Any, ...]) -> Any:
         if target is None:
             continue
         if isinstance(target, Value):
-            write(f"{name}(..., out=)", target, ops.astype(parts[i], dtype=target._data.dtype))
+            write(f"{name} with out=", target, ops.astype(parts[i], dtype=target._data.dtype))
         else:
-            write_array(f"{name}(..., out=)", target, parts[i])
+            write_array(f"{name} with out=", target, parts[i])
         parts[i] = target
     return tuple(parts) if several else parts[0]
 
@@ -121,11 +121,25 @@ def _call(ufunc: Any, *inputs: Any, base: Any = None, where: Any = True, **optio
     dtype, casting = options.pop("dtype", None), options.pop("casting", "same_kind")
     if dtype is not None:
         inputs = tuple(_converted(ufunc, x, np.dtype(dtype), casting) for x in inputs)
+    if where is True and not options:
+        return function(*inputs)
     if where is True:
-        return function(*inputs, **options)
+        return _with_options(function, ufunc, inputs, options)
     if ufunc.signature is not None or ufunc.nout > 1 or options:
         raise refused(ufunc, "", {"where": where, **options})
     return _call_where(function, inputs, where, base)
+
+
+def _with_options(
+    ours: Callable[..., Any], theirs: Any, args: Any, options: dict[str, Any]
+) -> Any:
+    """Call our function; an option that it does not have is refused under NumPy's name."""
+    try:
+        return ours(*args, **options)
+    except TypeError as error:
+        if "unexpected keyword" in str(error) or "positional" in str(error):
+            raise refused(theirs, "", options) from error
+        raise
 
 
 def _converted(ufunc: Any, x: Any, dtype: np.dtype[Any], casting: Any) -> Any:
@@ -243,12 +257,7 @@ def apply_function(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if "argument" not in str(error):
             raise
         args, kwargs = _fitted(function, args, kwargs, error)
-        try:
-            result = ours(*args, **kwargs)
-        except TypeError as again:
-            if "unexpected keyword argument" in str(again) or "positional" in str(again):
-                raise refused(function, "", kwargs) from again
-            raise
+        result = _with_options(ours, function, args, kwargs)
     if out is None:
         return result
     return _deliver(f"np.{function.__name__}", result, out if isinstance(out, tuple) else (out,))

@@ -171,10 +171,13 @@ class Tensor(Value):
 
     @property
     def real(self) -> Any:
-        """The real part: of a real Tensor the Tensor itself."""
-        if self.dtype.kind == "c":
-            raise UnsupportedFunctionError("Tensor.real: complex Tensors have no rule for it yet")
-        return self
+        """The real part."""
+        return ops.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part; zeros for a real Tensor."""
+        return ops.imag(self)
 
     @property
     def is_leaf(self) -> bool:
@@ -232,6 +235,11 @@ class Tensor(Value):
                 raise GraphError(
                     f"backward: the result has shape {data.shape}; reduce it to one number "
                     f"(for instance .sum()) or pass gradient= with that shape"
+                )
+            if data.dtype.kind == "c":
+                raise GraphError(
+                    "backward: the result is complex, and a gradient needs a real one; take "
+                    ".real, .imag or abs(), or pass gradient="
                 )
             start = data.dtype.type(1) if data.ndim == 0 else np.ones_like(data)
         else:
@@ -313,6 +321,7 @@ class Tensor(Value):
     clip = functions.clip
     dot = functions.dot
     copy = ops.copy
+    conj = conjugate = ops.conjugate
 
     def reshape(self, *shape: Any) -> Tensor:
         """Return the elements in another shape; one size may be -1."""

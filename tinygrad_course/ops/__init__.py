@@ -1,5 +1,6 @@
 """The primitives, one statement each; importing this package fills the registry."""
 
+from tinygrad_course.ops.complexes import *
 from tinygrad_course.ops.contraction import *
 from tinygrad_course.ops.effects import *
 from tinygrad_course.ops.elementwise import *

@@ -100,6 +100,7 @@ softmax_cross_entropy: Op = primitive(
     _cross_entropy,
     _labelled,
     joint=_cross_entropy_rule,
+    real=True,
     formula=_cross_entropy_formula,
     residuals=True,
     expects="scores (m, classes) and m whole-number labels",
@@ -141,6 +142,7 @@ logistic_loss: Op = primitive(
     _logistic_rule,
     lambda g, _ans, scores, _targets: -(g * scores),
     expects="scores and targets of one shape",
+    real=True,
     doc="""Return the cross-entropy of sigmoid(z) with targets y, elementwise and without overflow.
 
     L = max(z, 0) - z y + log(1 + e**-|z|); derivatives sigmoid(z) - y and -z.
@@ -238,6 +240,7 @@ batch_norm: Op = primitive(
     _batch_norm,
     _batches,
     joint=_batch_norm_rule,
+    real=True,
     formula=_batch_norm_formula,
     residuals=True,
     outputs=3,
