@@ -27,7 +27,7 @@ LAYERS = [
     {"protocols"},
     {"tensor"},
     {"debugging", "transforms"},
-    {"numerical"},
+    {"checking"},
     {"nn", "optim", "viz"},
     {"data"},
     {"training"},

@@ -9,7 +9,7 @@ import pytest
 
 from tinygrad_course import Tensor, gradients
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.numerical import gradcheck
+from tinygrad_course.checking import gradcheck
 from tinygrad_course.primitive import FUNCTIONS, NUMPY_FUNCTIONS, PRIMITIVES, primitive
 
 CASES = [

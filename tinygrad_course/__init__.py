@@ -21,7 +21,15 @@ from tinygrad_course.functions import *
 from tinygrad_course.functions import PUBLIC as _PUBLIC
 from tinygrad_course.graph import enable_grad, no_grad
 from tinygrad_course.nn import set_default_dtype
-from tinygrad_course.numerical import gradcheck, gradcheck_module
+from tinygrad_course.checking import (
+    gradcheck,
+    gradcheck_module,
+    gradcheck_pair,
+    gradcheck_steps,
+    gradients_to_vector,
+    parameters_to_vector,
+    vector_to_parameters,
+)
 from tinygrad_course.random import generator, seed
 from tinygrad_course.tensor import Tensor, array
 from tinygrad_course.transforms import gradients
@@ -50,11 +58,16 @@ __all__ = [
     "generator",
     "gradcheck",
     "gradcheck_module",
+    "gradcheck_pair",
+    "gradcheck_steps",
     "gradients",
+    "gradients_to_vector",
     "nn",
     "no_grad",
     "optim",
+    "parameters_to_vector",
     "seed",
     "set_default_dtype",
+    "vector_to_parameters",
     "viz",
 ]

@@ -30,7 +30,7 @@ from tinygrad_course import nn
 from tinygrad_course.data import ImageData, digits, mnist, read_images
 from tinygrad_course.errors import ArgumentError, DataError, FileError, TinygradCourseError
 from tinygrad_course.files import write_atomically
-from tinygrad_course.numerical import VERDICTS, GradcheckReport, check_primitive, gradcheck_module
+from tinygrad_course.checking import VERDICTS, GradcheckReport, check_primitive, gradcheck_module
 from tinygrad_course.primitive import PRIMITIVES
 from tinygrad_course.report import Run, curves_svg, facts, report_html
 from tinygrad_course.training import (

@@ -26,7 +26,7 @@ class _Witness:
         # The node is kept too: otherwise another one might get its id.
         self.seen: dict[int, tuple[Node, str, list[int]]] = {}
 
-    def recorded(self, node: Node) -> None:
+    def recorded(self, node: Node, _inputs: tuple[Any, ...], _result: Any) -> None:
         """Take the checksums of a node that was just recorded."""
         self.seen[id(node)] = (node, user_line(), _checksums(node))
 

@@ -32,8 +32,8 @@ Array = Any
 class Observer(Protocol):
     """Somebody who wants to know of every recorded node, and may check it before its backward."""
 
-    def recorded(self, node: Node) -> None:
-        """Take note of a node that was just recorded."""
+    def recorded(self, node: Node, inputs: tuple[Any, ...], result: Any) -> None:
+        """Take note of a node that was just recorded, of its input arrays and its result."""
 
     def line(self, node: Node) -> str:
         """Return the user's line that recorded a node, or an empty text."""

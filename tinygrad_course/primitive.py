@@ -510,7 +510,7 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
             out._node = node
             out._needs = True
             if scope.observer is not None:
-                scope.observer.recorded(node)
+                scope.observer.recorded(node, (data,), ans)
         else:
             out._node = None
             out._needs = False
@@ -574,7 +574,7 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:  # noqa: PLR0915 - see _
             out._node = node
             out._needs = True
             if scope.observer is not None:
-                scope.observer.recorded(node)
+                scope.observer.recorded(node, (a, b), ans)
         else:
             out._node = None
             out._needs = False
@@ -638,7 +638,7 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
         node.scope = scope
         node.time = tick()
         if scope.observer is not None:
-            scope.observer.recorded(node)
+            scope.observer.recorded(node, (x, y, z), ans)
         return _output(ans, node)
 
     return record
@@ -687,7 +687,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - the sam
         several = type(ans) is tuple
         node.shape, node.dtype = (None, None) if several else (ans.shape, ans.dtype)
         if scope.observer is not None:
-            scope.observer.recorded(node)
+            scope.observer.recorded(node, tuple(arrays), ans)
         if several:
             return tuple([_seen(row, inputs[0], _select(ans, node, k)) for k in range(len(ans))])
         return _seen(row, inputs[0], _output(ans, node))

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_course as tc
 from tinygrad_course import Tensor, nn
 from tinygrad_course.errors import ArgumentError, GradientError
-from tinygrad_course.numerical import VERDICTS, ng_reading, norm_ratio
+from tinygrad_course.checking import VERDICTS, ng_reading, norm_ratio
 from tinygrad_course.primitive import FUNCTIONS, PRIMITIVES, primitive
 
 
@@ -366,8 +366,8 @@ def test_large_inputs_are_sampled(register):
     good = tc.gradcheck(lambda t: t * t, x, max_elements=50, seed=0)
     assert good.verdict == "pass", str(good)
     (note,) = good.notes
-    assert note in str(good)
-    for word in ("50 ", "100000", "one random direction"):
+    assert note in " ".join(str(good).split())
+    for word in ("50 ", "100000", "3 random directions"):
         assert word in note
     assert tc.gradcheck(lambda t: t * t, x[:50], max_elements=50).notes == ()
 
@@ -450,8 +450,9 @@ def test_gradcheck_module_restores_after_an_error():
     def loss(_out, _labels):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        tc.gradcheck_module(model, loss, _X, _LABELS)
+    report = tc.gradcheck_module(model, loss, _X, _LABELS)
+    assert (report.verdict, report.findings[0].kind) == ("nonfinite", "error")
+    assert "ZeroDivisionError" in str(report)
     np.testing.assert_equal(_snapshot(model), before)
     with pytest.raises(ArgumentError, match="one element"):
         tc.gradcheck_module(model, lambda out, _y: out, _X, _LABELS)

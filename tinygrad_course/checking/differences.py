@@ -1,0 +1,165 @@
+"""The numeric side: two-sided differences that know their own error.
+
+Along one direction the function is evaluated at three steps; extrapolation removes the error of
+order h², the disagreement of two extrapolated values estimates what is left, and the rounding of
+the results gives a floor. The results themselves are subtracted, not their weighted sums: what does
+not change then contributes no rounding at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+TOLERANCE = 1e-6
+"""Relative difference of a derivative that is still put down to rounding."""
+
+STEP = 1e-3
+"""First step relative to an element's scale."""
+
+
+class Estimate(NamedTuple):
+    """A numeric derivative, its error, and whether the function has a kink there."""
+
+    value: float
+    error: float
+    floor: float
+    """What rounding alone contributes to the error."""
+    kink: bool
+
+
+class Comparison(NamedTuple):
+    """Analytic and numeric derivative by one element, or (place None) along one direction."""
+
+    place: tuple[int, ...] | None
+    analytic: float
+    estimate: Estimate
+    verdict: str
+
+
+Move = Callable[[float], Sequence[np.ndarray]]
+"""``move(t)`` returns the function's results at the point moved by t, and moves it back."""
+
+
+def precision(results: Sequence[np.ndarray]) -> float:
+    """Return the relative rounding of the coarsest of some results."""
+    kinds = [y.dtype for y in results if y.dtype.kind in "fc"]
+    return float(max((np.finfo(kind).eps for kind in kinds), default=np.finfo(float).eps))
+
+
+def difference(
+    move: Move, centre: Sequence[np.ndarray], weights: Sequence[np.ndarray], scale: float
+) -> Estimate:
+    """Differentiate the weighted sum of the results along one direction."""
+    steps = [scale * STEP / 2**k for k in range(3)]
+    slopes, bends, rounding = [], [], 0.0
+    eps = precision(centre)
+    for h in steps:
+        above, below = move(h), move(-h)
+        slope = bend = noise = 0.0
+        for w, up, mid, down in zip(weights, above, centre, below, strict=True):
+            change = np.subtract(up, down, dtype=float)
+            slope += float(np.sum(w * change))
+            bend += float(np.sum(w * (np.add(up, down, dtype=float) - 2.0 * mid)))
+            # Rounding of results that stayed the same cancels, but one of them may hide a change
+            # that is too small to be seen.
+            sizes = np.abs(w) * np.maximum(np.abs(up), np.abs(down))
+            noise += float(np.sum(sizes * (change != 0)) + np.max(sizes, initial=0.0))
+        slopes.append(slope / (2 * h))
+        bends.append(bend / h)
+        rounding = max(rounding, noise)
+    first, second = ((4 * slopes[k + 1] - slopes[k]) / 3 for k in range(2))
+    floor = 8 * eps * rounding / steps[-1]
+    error = abs(second - first) + floor
+    # The second difference divided by h halves with h where f is smooth, and stays at a kink.
+    jump = abs(bends[-1])
+    kink = jump > 1e3 * floor and jump > 0.8 * abs(bends[0]) and jump > 1e-4 * abs(second)
+    return Estimate(float(second), float(error), float(floor), bool(kink))
+
+
+def judge(analytic: float, estimate: Estimate, scale: float, eps: float) -> str:
+    """Return the verdict on one derivative; `scale` is the size of the whole gradient."""
+    if not np.isfinite(estimate.value + estimate.error):
+        return "inconclusive"
+    if estimate.kink:
+        return "kink"
+    loose = max(1.0, (eps / np.finfo(float).eps) ** 0.25)  # float32: 1e-4
+    tolerance = TOLERANCE * loose * max(abs(analytic), abs(estimate.value), 1e-3 * scale)
+    gap = abs(analytic - estimate.value)
+    error = 3 * estimate.error
+    if gap > tolerance + error:
+        return "fail"
+    # Two zeros up to rounding agree, however small the tolerance has become.
+    zero = max(abs(analytic), abs(estimate.value)) <= error <= 30 * estimate.floor
+    return "pass" if gap <= tolerance or error <= 100 * tolerance or zero else "inconclusive"
+
+
+def settle(
+    move: Move,
+    centre: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    reach: float,
+    place: tuple[int, ...] | None,
+    analytic: float,
+    scale: float,
+) -> Comparison:
+    """Compare one derivative; where rounding or a kink spoils that, look again with other steps.
+
+    A step may have crossed a kink near the point, such as a hidden unit's zero: smaller steps
+    follow. Where rounding dominates, because the function is large beside its change, a larger
+    step follows. Of the tries the one with the smallest error of its own decides.
+    """
+    eps = precision(centre)
+
+    def attempt(factor: float) -> Comparison:
+        estimate = difference(move, centre, weights, reach * factor)
+        return Comparison(place, analytic, estimate, judge(analytic, estimate, scale, eps))
+
+    # A coarse function needs a step that stands out of its rounding.
+    usual = 1.0 if eps < 1e-10 else 32.0
+    tries = [attempt(usual)]
+    if tries[0].verdict != "pass":
+        tries += [attempt(usual / 32), attempt(usual / 1024)]
+        if tries[0].verdict == "inconclusive":
+            tries.append(attempt(usual * 32))
+    elif tries[0].estimate.floor > 1e-8 * abs(tries[0].estimate.value):
+        tries.append(attempt(usual * 32.0))
+    passed = [comparison for comparison in tries if comparison.verdict == "pass"]
+    finite = [c for c in tries if np.isfinite(c.estimate.error)]
+    return min(passed or finite or tries, key=lambda comparison: comparison.estimate.error)
+
+
+def complex_step(
+    function: Callable[..., Any], inputs: Sequence[Any], position: int, direction: np.ndarray
+) -> list[np.ndarray] | None:
+    """Return the results' derivatives along a direction by a step i·1e-20, or None.
+
+    Exact to rounding for analytic functions that take complex numbers; others raise, or lose the
+    imaginary part, so the caller compares with a two-sided difference before trusting it.
+    """
+    moved = list(inputs)
+    moved[position] = inputs[position] + 1e-20j * direction
+    try:
+        with np.errstate(all="ignore"):
+            results = function(*moved)
+    except Exception:  # noqa: BLE001 - any failure says: not a function of complex numbers
+        return None
+    parts = list(results) if isinstance(results, tuple | list) else [results]
+    if not all(isinstance(y, np.ndarray | np.generic) and y.dtype.kind == "c" for y in parts):
+        return None
+    return [np.imag(y) / 1e-20 for y in parts]
+
+
+__all__ = [
+    "STEP",
+    "TOLERANCE",
+    "Comparison",
+    "Estimate",
+    "complex_step",
+    "difference",
+    "judge",
+    "precision",
+    "settle",
+]

@@ -1,0 +1,481 @@
+"""The check itself: one subject in, one report out.
+
+The order is that of `VERDICTS`: what makes a comparison meaningless is looked at before anything is
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_course.checking.causes import Evidence, explain
+from tinygrad_course.checking.differences import (
+    TOLERANCE,
+    Comparison,
+    Estimate,
+    difference,
+    judge,
+    precision,
+    settle,
+)
+from tinygrad_course.checking.report import (
+    VERDICTS,
+    Finding,
+    GradcheckReport,
+    InputRow,
+    norm_ratio,
+)
+from tinygrad_course.checking.subjects import Frozen, Results, Subject
+from tinygrad_course.errors import ArgumentError
+
+Progress = Callable[[int, int], None]
+
+WORK = 2e8
+"""Elements that all evaluations together may compute for one input, so that time stays bounded."""
+
+DIRECTIONS = 3
+"""Random directions through all elements of an input that is sampled."""
+
+HEAT_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a check is done."""
+
+    max_elements: int = 1000
+    progress: Progress | None = None
+    freeze: bool = False
+    causes: bool = True
+
+
+def stream(seed: int | None) -> np.random.Generator:
+    """Return a generator of its own for a seed: inputs drawn with the same seed stay independent.
+
+    An upstream gradient equal to the input hides faults and makes right gradients look odd.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x67726164,)))
+
+
+def examine(subject: Subject, rng: np.random.Generator, options: Options) -> GradcheckReport:
+    """Check the gradient of a subject at its point."""
+    if options.freeze:
+        subject = Frozen(subject)
+    start = {name: point.copy() for name, point in subject.points.items()}
+    try:
+        centre, again = subject.values(), subject.values()
+    except ArgumentError:  # about the call of the checker, not about the function
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+        return _alone("nonfinite", "error", f"the function raised {_said(error)} at this point")
+    early = _unfit_function(subject, start, centre, again)
+    if early is not None:
+        return early
+    weights = [np.asarray(rng.standard_normal(y.shape)) for y in centre]
+    lent = [w.copy() for w in weights]
+    try:
+        given = subject.gradient(lent)
+    except ArgumentError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the same
+        return _alone("nonfinite", "error", f"the gradient raised {_said(error)} at this point")
+    early = _unfit_gradient(subject, start, given, weights, lent)
+    if early is not None:
+        return early
+    # A gradient that the subject hands out may change while the subject goes on.
+    analytic = {k: None if g is None else np.array(g, dtype=float) for k, g in given.items()}
+    return _compare_all(subject, analytic, centre, weights, rng, options)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _alone(
+    verdict: str, kind: str, message: str, name: str = "function", cause: str | None = None
+) -> GradcheckReport:
+    finding = Finding(kind, name, message, cause=cause)
+    return GradcheckReport(verdict, float("nan"), findings=(finding,))
+
+
+# ---- what makes a comparison meaningless -------------------------------------------------------
+
+
+def _unfit_function(
+    subject: Subject, start: dict[str, np.ndarray], centre: Results, again: Results
+) -> GradcheckReport | None:
+    for name, point in subject.points.items():
+        if not np.all(np.isfinite(start[name])):
+            return _alone("nonfinite", "nonfinite", f"{name} itself is not finite", name)
+        if not np.array_equal(point, start[name], equal_nan=True):
+            return _alone("mutation", "mutation", f"the function changed its {name} in place", name)
+    if not all(np.all(np.isfinite(y)) for y in centre):
+        return _alone(
+            "nonfinite", "nonfinite", "the function's value is not finite at this point", "value"
+        )
+    if not _equal(centre, again):
+        return _alone(
+            "random",
+            "random",
+            "two evaluations at the same point differ: switch off dropout (model.eval()), or pass "
+            "freeze=True, which restarts every generator for each evaluation",
+        )
+    return None
+
+
+def _equal(first: Results, second: Results) -> bool:
+    return len(first) == len(second) and all(
+        np.array_equal(a, b) for a, b in zip(first, second, strict=True)
+    )
+
+
+def _unfit_gradient(
+    subject: Subject,
+    start: dict[str, np.ndarray],
+    given: dict[str, Any],
+    weights: Results,
+    lent: Results,
+) -> GradcheckReport | None:
+    for name, point in subject.points.items():
+        if not np.array_equal(point, start[name], equal_nan=True):
+            message = f"the gradient function changed {name} in place"
+            return _alone("mutation", "mutation", message, name)
+    if not _equal(weights, lent):
+        return _alone(
+            "mutation",
+            "mutation",
+            "the gradient function changed the upstream gradient in place; other inputs and the "
+            "caller still need it, so write to a copy",
+            "upstream",
+        )
+    for check in (_nonfinite, _misshapen, _mistyped):
+        for name, point in subject.points.items():
+            if given[name] is not None:
+                report = check(name, point, given[name], subject)
+                if report is not None:
+                    return report
+    return None
+
+
+def _nonfinite(name: str, _point: np.ndarray, given: Any, _s: Subject) -> GradcheckReport | None:
+    array = np.asarray(given)
+    if array.dtype.kind not in "fc" or np.all(np.isfinite(array)):
+        return None
+    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return _alone(
+        "nonfinite",
+        "nonfinite",
+        f"the gradient of {name} is not finite at this point: {array[place]} at {list(place)}",
+        name,
+    )
+
+
+def _misshapen(name: str, point: np.ndarray, given: Any, _s: Subject) -> GradcheckReport | None:
+    shape = np.shape(given)
+    if shape == point.shape:
+        return None
+    message = f"the gradient of {name} has shape {shape}, the input {point.shape}"
+    cause = None
+    if np.size(given) == point.size:
+        turned = shape == point.shape[::-1] and len(shape) > 1
+        cause = "the gradient is transposed" if turned else "the gradient needs a reshape"
+    else:
+        axes = _unsummed(shape, point.shape)
+        if axes is not None:
+            cause = (
+                f"the input was broadcast along axis {', '.join(map(str, axes))}, and its "
+                f"gradient must be summed over that"
+            )
+    return _alone("shape", "shape", message, name, cause)
+
+
+def _unsummed(have: tuple[int, ...], want: tuple[int, ...]) -> list[int] | None:
+    """Return the axes over which a gradient was not summed, or None if that is not it."""
+    extra = len(have) - len(want)
+    if extra < 0:
+        return None
+    aligned = (1,) * extra + want
+    if not all(w in (1, h) for h, w in zip(have, aligned, strict=True)):
+        return None
+    return [i for i, (h, w) in enumerate(zip(have, aligned, strict=True)) if i < extra or h != w]
+
+
+def _mistyped(name: str, _point: np.ndarray, given: Any, subject: Subject) -> GradcheckReport | None:
+    dtype = np.asarray(given).dtype
+    if dtype == np.float64 or (dtype.kind == "f" and not subject.hand_written):
+        return None
+    if dtype.kind in "biu" and np.asarray(given).ndim == 0 and not np.any(given):
+        return None  # a literal 0
+    return _alone(
+        "dtype",
+        "dtype",
+        f"the gradient of {name} has dtype {dtype}, the input float64: it was rounded, or is not "
+        f"a real number",
+        name,
+    )
+
+
+# ---- the comparison -------------------------------------------------------------------------------
+
+
+def _compare_all(
+    subject: Subject,
+    analytic: dict[str, Any],
+    centre: Results,
+    weights: Results,
+    rng: np.random.Generator,
+    options: Options,
+) -> GradcheckReport:
+    counts = {n: _budget(p.size, centre, options.max_elements) for n, p in subject.points.items()}
+    total, done = sum(min(counts[n], p.size) for n, p in subject.points.items()), 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if options.progress is not None:
+            options.progress(done, total)
+
+    rows, findings, notes, evidence = [], [], [], []
+    for name, point in subject.points.items():
+        given = analytic[name]
+        gradient = np.zeros(point.shape) if given is None else given
+        with np.errstate(all="ignore"):
+            comparisons = _compare(subject, name, gradient, centre, weights, rng, counts[name], tick)
+        row = _row(name, gradient, comparisons)
+        rows.append(row)
+        findings += _findings(row, comparisons, missing=given is None)
+        if row.verdict == "fail":
+            evidence.append(Evidence(name, point, gradient, comparisons))
+        if point.size > counts[name]:
+            notes.append(
+                f"{name} ({point.size} elements): {counts[name]} random elements and {DIRECTIONS} "
+                f"random directions through all of them"
+            )
+    for row in rows:
+        if row.checked and row.verdict == "pass" and not any(row.norms[1:]):
+            notes.append(f"the result does not depend on {row.name}, whose gradient is 0")
+    if not _equal(centre, subject.values()):
+        findings.insert(
+            0,
+            Finding(
+                "hidden state",
+                "function",
+                "the function's value at the same point changed during the check: it depends on "
+                "a hidden state, such as a counter, a cache or running statistics",
+            ),
+        )
+    if evidence and options.causes:
+        causes = explain(subject, evidence, weights, analytic)
+        findings = [_with_cause(finding, causes) for finding in findings]
+    return _report(rows, findings, notes)
+
+
+def _with_cause(finding: Finding, causes: dict[str, str]) -> Finding:
+    cause = causes.get(finding.input) if finding.kind in ("fail", "missing") else None
+    if cause is None:
+        return finding
+    kind = "upstream ignored" if cause.startswith("the upstream gradient is ign") else finding.kind
+    return Finding(**{**finding.__dict__, "cause": cause, "kind": kind})
+
+
+def _budget(size: int, centre: Results, wanted: int) -> int:
+    """Return how many elements of an input are checked one by one."""
+    work = max(size, sum(y.size for y in centre), 1) * 7
+    return int(min(wanted, max(WORK // work, 4)))
+
+
+def _compare(
+    subject: Subject,
+    name: str,
+    analytic: np.ndarray,
+    centre: Results,
+    weights: Results,
+    rng: np.random.Generator,
+    count: int,
+    tick: Callable[[], None],
+) -> list[Comparison]:
+    """Compare one input, which the subject reads from its point as it is changed here."""
+    point = subject.points[name]
+    flat, grad = point.reshape(-1), analytic.reshape(-1)
+    rms = float(np.sqrt(np.mean(flat**2))) if flat.size else 0.0
+    size = float(np.max(np.abs(grad), initial=0.0))
+    sampled = flat.size > count
+    chosen = np.sort(rng.choice(flat.size, count, replace=False)) if sampled else range(flat.size)
+    comparisons = []
+    for i in chosen:
+        original = flat[i]
+
+        def move(t: float, i: Any = i, original: Any = original) -> Results:
+            flat[i] = original + t
+            try:
+                return subject.values()
+            finally:
+                flat[i] = original
+
+        reach = max(abs(original), 0.1 * rms) or 1.0
+        place = tuple(int(k) for k in np.unravel_index(i, point.shape))
+        found = _settled(move, centre, weights, reach, place, float(grad[i]), size)
+        if found.verdict == "inconclusive":
+            found = _exactly(subject, name, found, weights, size)
+        comparisons.append(found)
+        tick()
+    if sampled:
+        comparisons += [_whole(subject, flat, grad, centre, weights, rng) for _ in range(DIRECTIONS)]
+    return comparisons
+
+
+def _settled(move: Any, centre: Any, weights: Any, reach: float, *rest: Any) -> Comparison:
+    """Compare one derivative; a function that fails at a moved point leaves it undecided."""
+    try:
+        return settle(move, centre, weights, reach, *rest)
+    except Exception:  # noqa: BLE001 - a function may be defined at the point and not beside it
+        place, analytic, _ = rest
+        nan = float("nan")
+        return Comparison(place, analytic, Estimate(nan, nan, nan, kink=False), "inconclusive")
+
+
+def _exactly(
+    subject: Subject, name: str, found: Comparison, weights: Results, size: float
+) -> Comparison:
+    """Decide by a complex step, if the function takes one and the differences do not contradict."""
+    direction = np.zeros(subject.points[name].shape)
+    direction[found.place] = 1.0
+    slopes = subject.complex_step(name, direction)
+    if slopes is None:
+        return found
+    value = float(sum(np.sum(w * d) for w, d in zip(weights, slopes, strict=True)))
+    rough = found.estimate
+    if not abs(value - rough.value) <= 10 * rough.error:  # not analytic: the step means nothing
+        return found
+    error = 16 * float(np.finfo(float).eps) * abs(value)
+    estimate = Estimate(value, error, error, kink=False)
+    eps = float(np.finfo(float).eps)
+    return Comparison(found.place, found.analytic, estimate, judge(found.analytic, estimate, size, eps))
+
+
+def _whole(
+    subject: Subject,
+    flat: np.ndarray,
+    grad: np.ndarray,
+    centre: Results,
+    weights: Results,
+    rng: np.random.Generator,
+) -> Comparison:
+    """Compare all elements at once along a random direction, so that none goes untested."""
+    direction = rng.standard_normal(flat.size)
+    norm = float(np.linalg.norm(direction)) or 1.0
+    direction /= norm
+    original = flat.copy()
+
+    def move(t: float) -> Results:
+        np.multiply(direction, t, out=flat)
+        flat.__iadd__(original)
+        try:
+            return subject.values()
+        finally:
+            flat[:] = original
+
+    rms = float(np.sqrt(np.mean(flat**2))) if flat.size else 0.0
+    slope = float(grad @ direction)
+    # A typical derivative along a random direction is the norm divided by the root of the size.
+    scale = float(np.linalg.norm(grad)) / max(np.sqrt(flat.size), 1.0)
+    reach = (rms or 1.0) * float(np.sqrt(flat.size)) * 0.1
+    return _settled(move, centre, weights, reach, None, slope, scale)
+
+
+def _row(name: str, analytic: np.ndarray, comparisons: list[Comparison]) -> InputRow:
+    """Sum up the comparisons of one input: norms, verdict and worst element."""
+    shape = analytic.shape
+    if not comparisons:
+        return InputRow(name, shape, 0, 0.0, None, 0.0, 0.0, 0.0, "pass")
+    finite = [c for c in comparisons if np.isfinite(c.estimate.value)] or comparisons
+    given = np.array([c.analytic for c in finite])
+    numeric = np.array([c.estimate.value for c in finite])
+    norms = [float(np.linalg.norm(v)) for v in (numeric - given, given, numeric)]
+    verdict = min((c.verdict for c in comparisons), key=VERDICTS.index)
+    worst = max(
+        (c for c in comparisons if c.verdict == verdict),
+        key=lambda c: np.nan_to_num(abs(c.analytic - c.estimate.value), nan=-1.0),
+    )
+    noise = 3 * float(np.linalg.norm([c.estimate.error for c in finite]))
+    zero = verdict == "pass" and max(norms[1:]) <= noise  # a ratio of two noises says nothing
+    return InputRow(
+        name,
+        shape,
+        len(comparisons),
+        0.0 if zero else norm_ratio(given, numeric),
+        worst.place,
+        worst.analytic,
+        worst.estimate.value,
+        worst.estimate.error,
+        verdict,
+        (norms[0], norms[1], norms[2]),
+        _heat(shape, comparisons) if verdict == "fail" else (),
+    )
+
+
+def _heat(
+    shape: tuple[int, ...], comparisons: list[Comparison]
+) -> tuple[tuple[float, ...], ...]:
+    """Return |analytic − numeric| relative to the largest derivative as rows of a picture."""
+    if not shape or max(np.prod(shape[:-1], dtype=int), shape[-1]) > HEAT_SIDE:
+        return ()
+    heat = np.full(shape, np.nan)
+    scale = max(max(abs(c.analytic), abs(c.estimate.value)) for c in comparisons) or 1.0
+    for c in comparisons:
+        if c.place is not None:
+            heat[c.place] = abs(c.analytic - c.estimate.value) / scale
+    return tuple(tuple(float(v) for v in row) for row in heat.reshape(-1, shape[-1]))
+
+
+def _findings(row: InputRow, comparisons: list[Comparison], *, missing: bool) -> list[Finding]:
+    """Say in words what is wrong with an input."""
+    if row.verdict == "pass":
+        return []
+    count = sum(c.verdict == row.verdict for c in comparisons)
+    where = "along a random direction" if row.index is None else f"at {list(row.index)}"
+    share = f"{count} of {row.checked} elements"
+    values = f"analytic {row.analytic:.8g}, numeric {row.numeric:.8g} ± {row.error:.0e}"
+    kind = row.verdict
+    if missing and kind == "fail":
+        kind, text = "missing", f"no gradient arrived, but the result depends on it {where}"
+    elif kind == "kink":
+        text = f"{share} lie at a kink or tie, such as {where}"
+    elif kind == "inconclusive":
+        text = f"the differences are too noisy to decide on {share}, worst {where}"
+    else:
+        text = f"{share} disagree, worst {where}"
+    message = f"{row.name}: {text}: {values}"
+    return [Finding(kind, row.name, message, row.index, row.analytic, row.numeric, row.error)]
+
+
+_COUNTS_AS = {"upstream ignored": "fail", "hidden state": "random", "error": "nonfinite"}
+
+
+def _report(
+    rows: Sequence[InputRow], findings: Sequence[Finding], notes: Sequence[str]
+) -> GradcheckReport:
+    kinds = [_COUNTS_AS.get(f.kind, f.kind) for f in findings]
+    kinds += [row.verdict for row in rows] + ["pass"]
+    gap, size_a, size_n = np.sqrt(np.sum(np.square([row.norms for row in rows]), axis=0))
+    ratio = float(gap / (size_a + size_n)) if size_a + size_n else 0.0
+    ordered = sorted(findings, key=lambda f: VERDICTS.index(_COUNTS_AS.get(f.kind, f.kind)))
+    return GradcheckReport(
+        min(kinds, key=VERDICTS.index), ratio, tuple(rows), tuple(ordered), (), tuple(notes)
+    )
+
+
+__all__ = [
+    "TOLERANCE",
+    "Options",
+    "Progress",
+    "difference",
+    "examine",
+    "judge",
+    "precision",
+    "stream",
+]
