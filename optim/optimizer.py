@@ -111,13 +111,18 @@ class Optimizer:
                 if key != "params"
             }
             for p in group["params"]:
-                if p._grad is None:
+                data, grad = p._data, p._grad
+                if grad is None:
                     continue
                 own = state.get(p)
                 if own is None:
                     own = state[p] = {}
-                data = p.data
-                update(data, p.grad, own, **hyper)
+                if type(data) is not np.ndarray or type(grad) is not np.ndarray:
+                    data, grad = p.data, p.grad  # which make arrays of NumPy scalars
+                if data.dtype.kind == "c":
+                    update(_pairs(data), _pairs(np.conj(grad)), own, **hyper)
+                else:
+                    update(data, grad, own, **hyper)
                 note_write(data, by)
 
     # ---- state ---------------------------------------------------------------------------
@@ -156,13 +161,14 @@ class Optimizer:
         for number, own in saved["state"].items():
             p = params[int(number)]
             for key, value in own.items():
-                if _is_array(value) and np.shape(value) != p.shape:
+                if _is_array(value) and np.shape(value) != _pairs(p.data).shape:
                     raise ShapeError(
                         f"{name}.load_state_dict: {key} of parameter {number} has shape "
                         f"{np.shape(value)}, the parameter {p.shape}"
                     )
             state[p] = {
-                k: np.array(v, dtype=p.dtype) if _is_array(v) else v for k, v in own.items()
+                k: np.array(v, dtype=p.data.real.dtype) if _is_array(v) else v
+                for k, v in own.items()
             }
         self.state = state
         for group, other in zip(self.param_groups, saved["param_groups"], strict=True):
@@ -187,6 +193,14 @@ def buffer(state: dict[str, Any], name: str, like: Any) -> Any:
     elif state[name].dtype != like.dtype:  # the model was converted since
         state[name] = astype(state[name], dtype=like.dtype)
     return state[name]
+
+
+def _pairs(data: Any) -> Any:
+    """Return a complex array as a view of its real and imaginary parts, a real one as it is.
+
+    Every update rule is one of real numbers; downhill is the conjugate of the gradient.
+    """
+    return data if data.dtype.kind != "c" else data[..., None].view(data.real.dtype)
 
 
 _PLAIN = frozenset({float, int, bool})

@@ -31,7 +31,7 @@ LAYERS = [
     {"nn", "optim", "viz"},
     {"data"},
     {"training"},
-    {"report"},
+    {"report", "targets", "pytest_plugin"},
     {"commands"},
     {"cli"},
 ]

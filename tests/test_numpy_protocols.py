@@ -180,7 +180,6 @@ _METHODS = {
     "divide.reduce": lambda t: np.divide.reduce(t, axis=-1, keepdims=True),
     "logaddexp.reduce": lambda t: np.logaddexp.reduce(t, axis=0),
     "hypot.reduce": lambda t: np.hypot.reduce(t, axis=1),
-    "power.reduce": lambda t: np.power.reduce(t, axis=1),
     "add.accumulate": lambda t: np.add.accumulate(t, axis=1),
     "multiply.accumulate": lambda t: np.multiply.accumulate(t),
     "maximum.accumulate": lambda t: np.maximum.accumulate(t, axis=1),

@@ -107,6 +107,19 @@ def test_tensors_and_arrays_give_the_same_value(name, inputs, params):
 
 
 @pytest.mark.parametrize(("name", "inputs", "params"), DIFFERENTIABLE)
+def test_memory_order_does_not_matter(name, inputs, params):
+    """Inputs whose memory goes column by column have the same gradients."""
+    turned = [np.asfortranarray(x) if is_floating(x) else x for x in inputs]
+    found = []
+    for given in (inputs, turned):
+        leaves = [Tensor(x, requires_grad=True) if is_floating(x) else x for x in given]
+        outputs = [out for out in parts(FUNCTIONS[name](*leaves, **params)) if out.requires_grad]
+        found.append(gradients(outputs, wanted(name, leaves), upstream(outputs)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "inputs", "params"), DIFFERENTIABLE)
 def test_inputs_and_upstream_are_left_alone(name, inputs, params):
     """Neither the forward function nor the rule writes into what it is given."""
     before = [np.copy(x) if is_floating(x) else x for x in inputs]

@@ -337,10 +337,18 @@ def test_copies_of_leaves(duplicate):
     assert (again.name, again.requires_grad, again.dtype) == ("x", True, np.float32)
     np.testing.assert_array_equal(again.data, x.data)
     assert not np.shares_memory(again.data, x.data)
-    assert copy.copy(x).data is x.data
+    assert not np.shares_memory(copy.copy(x).data, x.data)  # as of an array
+    assert copy.copy(x).requires_grad
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_copy_of_a_result_is_recorded():
+    """copy.copy of a result is a copy like any other: its gradient arrives."""
+    x = leaf([1.0, 2.0])
+    copy.copy(x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickle.dumps])
 def test_results_are_not_copied_with_their_graph(duplicate):
     """Copying or pickling a result of an operation is refused and says detach()."""
     with pytest.raises(GraphError, match=r"exp.*detach\(\)"):

@@ -28,6 +28,8 @@ from tinygrad_course.checking import (
     gradcheck_steps,
     gradients_to_vector,
     parameters_to_vector,
+    step_size_study,
+    taylor_test,
     vector_to_parameters,
 )
 from tinygrad_course.random import generator, seed
@@ -35,15 +37,15 @@ from tinygrad_course.tensor import Tensor, array
 from tinygrad_course.transforms import gradients
 
 if _TYPE_CHECKING:
-    from tinygrad_course import viz
+    from tinygrad_course import fft, linalg, special, viz
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import `viz` when it is first used: it takes a fifth of the import time."""
-    if name == "viz":
-        return _import_module("tinygrad_course.viz")
+    """Import a part when it is first used: all of them together take a third of the import time."""
+    if name in {"fft", "linalg", "special", "viz"}:
+        return _import_module(f"tinygrad_course.{name}")
     raise AttributeError(f"module 'tinygrad_course' has no attribute {name!r}")
 
 
@@ -55,6 +57,7 @@ __all__ = [
     "debug",
     "enable_grad",
     "errors",
+    "fft",
     "generator",
     "gradcheck",
     "gradcheck_module",
@@ -62,12 +65,16 @@ __all__ = [
     "gradcheck_steps",
     "gradients",
     "gradients_to_vector",
+    "linalg",
     "nn",
     "no_grad",
     "optim",
     "parameters_to_vector",
     "seed",
     "set_default_dtype",
+    "special",
+    "step_size_study",
+    "taylor_test",
     "vector_to_parameters",
     "viz",
 ]

@@ -24,15 +24,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 import tinygrad_course as tc
 from tinygrad_course import nn
+from tinygrad_course.checking import VERDICTS, GradcheckReport, gradcheck_module
+from tinygrad_course.checking.report import page
 from tinygrad_course.data import ImageData, digits, mnist, read_images
 from tinygrad_course.errors import ArgumentError, DataError, FileError, TinygradCourseError
 from tinygrad_course.files import write_atomically
-from tinygrad_course.checking import VERDICTS, GradcheckReport, check_primitive, gradcheck_module
 from tinygrad_course.primitive import PRIMITIVES
+from tinygrad_course.protocols import load_all
 from tinygrad_course.report import Run, curves_svg, facts, report_html
+from tinygrad_course.targets import Check, resolve
 from tinygrad_course.training import (
     LEARNING_RATES,
     OPTIMIZERS,
@@ -322,38 +326,87 @@ def _conclude(folder: Path, finished: Run) -> None:
 
 
 @app.command()
-def gradcheck() -> None:
-    """Check every registered primitive, to second order, over its own samples."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("primitive", "samples", "difference", "verdict"):
-        table.add_column(heading, justify="right" if heading == "samples" else "left")
-    failed = []
-    rows = [row for row in PRIMITIVES.values() if row.differentiable]
+def gradcheck(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Primitives, package.module:function or file.py::function. None: all primitives."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All primitives.")] = False,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Check a function at random inputs of these shapes: --shape 4,3"),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write all reports to this .html or .json file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of inputs and upstream gradients.")] = 0,
+) -> None:
+    """Check derivatives: of every primitive over its samples, or of your own functions."""
+    shapes = [_shape(text) for text in shape or ()]
+    names = list(targets or ())
+    load_all()
+    if everything or not names:
+        names += [row.name for row in PRIMITIVES.values() if row.differentiable]
+    checks = [(name, resolve(name, shapes, seed)) for name in names]
     started = time.perf_counter()
-    with _bar("{task.fields[said]}") as progress:
-        task = progress.add_task("checking", total=len(rows), said="")
-        for row in rows:
-            progress.update(task, said=row.name)
-            reports = check_primitive(row.name)
-            verdict = min((r.verdict for r in reports), key=VERDICTS.index)
-            worst = max(r.difference for r in reports)
-            style = "green" if verdict == "pass" else "bold red"
-            table.add_row(row.name, str(len(reports)), f"{worst:.1e}", f"[{style}]{verdict}[/]")
-            failed += [(row.name, report) for report in reports if not report]
-            progress.advance(task)
+    table, reports = _check_all(checks)
     console.print(table)
-    without = [row.name for row in PRIMITIVES.values() if not row.differentiable]
-    console.print(f"Without derivative: {', '.join(without)}.", style="dim")
-    for name, report in failed:
-        console.print(f"\n{name}: {report}", markup=False, soft_wrap=True)
+    if everything or not targets:
+        without = [row.name for row in PRIMITIVES.values() if not row.differentiable]
+        console.print(f"Without derivative: {', '.join(without)}.", style="dim")
+    elif len(reports) == 1:
+        console.print(Text.from_ansi(reports[0][1].to_text(colour=True)), soft_wrap=True)
+    failed = [(name, found) for name, found in reports if not found]
+    for name, found in failed if len(reports) > 1 else ():
+        console.print(f"\n{name}: {found}", markup=False, soft_wrap=True)
+    if report is not None:
+        _write_reports(report, reports)
     seconds = time.perf_counter() - started
-    passed = len(rows) - len({name for name, _ in failed})
+    passed = len(checks) - len({name for name, _ in failed})
     colour = "red" if failed else "green"
-    console.print(
-        f"[{colour}]{passed} of {len(rows)} primitives right to second order[/] in {seconds:.1f} s"
-    )
+    what = "primitives right to second order" if everything or not targets else "right"
+    console.print(f"[{colour}]{passed} of {len(checks)} {what}[/] in {seconds:.1f} s")
     if failed:
         raise typer.Exit(1)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(",") if part.strip())
+    except ValueError as error:
+        raise ArgumentError(f"--shape {text!r}: expected sizes such as 4,3") from error
+
+
+def _check_all(checks: list[tuple[str, Check]]) -> tuple[Table, list[tuple[str, GradcheckReport]]]:
+    """Run the checks with a progress bar; return the table and every report by name."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("function", "samples", "difference", "verdict"):
+        table.add_column(heading, justify="right" if heading == "samples" else "left")
+    found = []
+    with _bar("{task.fields[said]}") as progress:
+        task = progress.add_task("checking", total=len(checks), said="")
+        for name, check in checks:
+            progress.update(task, said=name)
+            reports = check()
+            verdict = min((r.verdict for r in reports), key=VERDICTS.index)
+            worst = float(np.max([r.difference for r in reports]))
+            style = "green" if verdict == "pass" else "bold red"
+            table.add_row(name, str(len(reports)), f"{worst:.1e}", f"[{style}]{verdict}[/]")
+            found += [(name, report) for report in reports]
+            progress.advance(task)
+    return table, found
+
+
+def _write_reports(path: Path, reports: list[tuple[str, GradcheckReport]]) -> None:
+    if path.suffix == ".json":
+        data = [{"name": name, **json.loads(report.to_json())} for name, report in reports]
+        text = json.dumps(data, indent=1) + "\n"
+    else:
+        text = page("Gradient checks", [r for _, r in reports], [name for name, _ in reports])
+    write_atomically(path, text)
+    console.print(f"{path}  [dim]every report[/]", soft_wrap=True)
 
 
 # ---- predict ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from tinygrad_course import ops
 from tinygrad_course.buffers import name_line, note_write
 from tinygrad_course.errors import ShapeError, UnsupportedFunctionError
-from tinygrad_course.functions.refusals import reason
+from tinygrad_course.functions.refusals import IN_GENERAL, REFUSALS
 from tinygrad_course.graph import Value
 from tinygrad_course.inplace import records, write, write_array
 from tinygrad_course.primitive import NUMPY_FUNCTIONS
@@ -52,13 +53,32 @@ def lookup(function: Any) -> Callable[..., Any] | None:
     return ours
 
 
+def load_all() -> None:
+    """Import every module with primitives of its own, for who wants to see the whole registry.
+
+    SciPy's are left out where SciPy is not installed.
+    """
+    for late in _LATE.values():
+        import_module(late)
+    if find_spec("scipy") is not None:
+        import_module("tinygrad_course.special")
+
+
+def name_of(function: Any) -> str:
+    """Return what people write: ``np.linalg.inv`` for the function of ``numpy.linalg``."""
+    module = getattr(function, "__module__", None)
+    if module is None:  # a ufunc of SciPy's, or an old NumPy's
+        ours = getattr(np, function.__name__, None) is function
+        module = "numpy" if ours else "scipy.special"
+    return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
+
+
 def refused(function: Any, method: str, options: dict[str, Any]) -> UnsupportedFunctionError:
     """Return the error for a NumPy function, or an option of it, that Tensors do not have."""
-    module = getattr(function, "__module__", None) or "numpy"
-    name = f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}{method}"
+    name = name_of(function)
     shown = f" with {', '.join(f'{k}=' for k in options)}" if options else ""
-    cure = "leave these options out" if options else reason(function)
-    return UnsupportedFunctionError(f"{name}{shown} has no rule for Tensors: {cure}")
+    cure = "leave these options out" if options else REFUSALS.get(name, IN_GENERAL)
+    return UnsupportedFunctionError(f"{name}{method}{shown} has no rule for Tensors: {cure}")
 
 
 # ---- __array_ufunc__ ------------------------------------------------------------------------
@@ -326,4 +346,4 @@ DESCRIBING = (
 )
 NUMPY_FUNCTIONS.update({function: _described(function) for function in DESCRIBING})
 
-__all__ = ["DESCRIBING", "apply_function", "apply_ufunc", "lookup", "refused"]
+__all__ = ["DESCRIBING", "apply_function", "apply_ufunc", "load_all", "lookup", "name_of", "refused"]

@@ -170,6 +170,27 @@ class Tensor(Value):
         return result
 
     @property
+    def mT(self) -> Tensor:  # noqa: N802 - NumPy's name
+        """The Tensor with its last two axes exchanged."""
+        result: Tensor = functions.matrix_transpose(self)
+        return result
+
+    @property
+    def flat(self) -> Iterator[Any]:
+        """The elements one after another."""
+        return iter(functions.ravel(self))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return int(self._data.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return int(self._data.nbytes)
+
+    @property
     def real(self) -> Any:
         """The real part."""
         return ops.real(self)
@@ -269,9 +290,13 @@ class Tensor(Value):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
-    __and__ = __rand__ = ops.bitwise_and
-    __or__ = __ror__ = ops.bitwise_or
+    __and__ = ops.bitwise_and
+    __or__ = ops.bitwise_or
+    __xor__ = ops.bitwise_xor
+    __lshift__ = ops.left_shift
+    __rshift__ = ops.right_shift
     __invert__ = ops.invert
+    __divmod__ = ops.divmod
     __hash__ = object.__hash__
 
     def __radd__(self, other: Any) -> Any:
@@ -292,8 +317,23 @@ class Tensor(Value):
     def __rmod__(self, other: Any) -> Any:
         return ops.remainder(other, self)
 
-    def __divmod__(self, other: Any) -> Any:
-        return ops.floor_divide(self, other), ops.remainder(self, other)
+    def __rdivmod__(self, other: Any) -> Any:
+        return ops.divmod(other, self)
+
+    def __rand__(self, other: Any) -> Any:
+        return ops.bitwise_and(other, self)
+
+    def __ror__(self, other: Any) -> Any:
+        return ops.bitwise_or(other, self)
+
+    def __rxor__(self, other: Any) -> Any:
+        return ops.bitwise_xor(other, self)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return ops.left_shift(other, self)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return ops.right_shift(other, self)
 
     def __rpow__(self, other: Any) -> Any:
         return ops.power(other, self)
@@ -306,27 +346,59 @@ class Tensor(Value):
 
     # ---- methods: NumPy's functions ------------------------------------------------------
 
-    sum = functions.sum
-    mean = functions.mean
-    var = functions.var
-    max = functions.max
-    min = functions.min
     all = functions.all
     any = functions.any
     argmax = functions.argmax
     argmin = functions.argmin
-    swapaxes = functions.swapaxes
-    squeeze = functions.squeeze
-    ravel = functions.ravel
+    argpartition = functions.argpartition
+    argsort = functions.argsort
+    choose = functions.choose
     clip = functions.clip
+    conj = conjugate = functions.conjugate
+    copy = functions.copy
+    cumprod = functions.cumprod
+    cumsum = functions.cumsum
+    diagonal = functions.diagonal
     dot = functions.dot
-    copy = ops.copy
-    conj = conjugate = ops.conjugate
+    max = functions.max
+    mean = functions.mean
+    min = functions.min
+    nonzero = functions.nonzero
+    prod = functions.prod
+    put = functions.put
+    ravel = functions.ravel
+    repeat = functions.repeat
+    searchsorted = functions.searchsorted
+    squeeze = functions.squeeze
+    std = functions.std
+    sum = functions.sum
+    swapaxes = functions.swapaxes
+    take = functions.take
+    trace = functions.trace
+    var = functions.var
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
+        """Return the slices along `axis` for which the condition holds."""
+        result: Tensor = functions.compress(condition, self, axis)
+        return result
+
+    def sort(self, axis: int = -1, **options: Any) -> None:
+        """Sort in place, as ndarray.sort does; ``tc.sort`` and ``np.sort`` return a copy."""
+        inplace.write("t.sort()", self, functions.sort(self, axis, **options))
+
+    def partition(self, kth: Any, axis: int = -1, **options: Any) -> None:
+        """Partition in place, as ndarray.partition does."""
+        inplace.write("t.partition()", self, functions.partition(self, kth, axis, **options))
+
+    def fill(self, value: Any) -> None:
+        """Set every element to a value."""
+        self[...] = value
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
         """Return the elements in another shape; one size may be -1."""
         sizes = shape[0] if len(shape) == 1 else shape
-        result: Tensor = functions.reshape(self, sizes)
+        options = {} if order == "C" else {"order": order}
+        result: Tensor = functions.reshape(self, sizes, **options)
         return result
 
     def transpose(self, *axes: Any) -> Tensor:
@@ -335,9 +407,9 @@ class Tensor(Value):
         result: Tensor = functions.transpose(self, order)
         return result
 
-    def flatten(self) -> Tensor:
+    def flatten(self, order: str = "C") -> Tensor:
         """Return a copy of the elements as a vector."""
-        result: Tensor = ops.copy(functions.ravel(self))
+        result: Tensor = ops.copy(functions.ravel(self, order))
         return result
 
     def astype(self, dtype: Any) -> Tensor:
@@ -347,7 +419,8 @@ class Tensor(Value):
 
     def round(self, decimals: int = 0) -> Tensor:
         """Round to a number of decimals: constant almost everywhere, so without history."""
-        return Tensor(np.round(self._data, decimals))
+        result: Tensor = functions.round(self, decimals)
+        return result
 
     # ---- indexing and writing in place ---------------------------------------------------
 
@@ -377,6 +450,24 @@ class Tensor(Value):
     def __ipow__(self, other: Any) -> Self:  # type: ignore[misc]  # __add__ is a primitive
         return self._in_place("t **= value", ops.power, other)
 
+    def __ifloordiv__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t //= value", ops.floor_divide, other)
+
+    def __imod__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t %= value", ops.remainder, other)
+
+    def __imatmul__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t @= value", ops.matmul, other)
+
+    def __iand__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t &= value", ops.bitwise_and, other)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t |= value", ops.bitwise_or, other)
+
+    def __ixor__(self, other: Any) -> Self:  # type: ignore[misc]  # the same
+        return self._in_place("t ^= value", ops.bitwise_xor, other)
+
     def _in_place(self, what: str, function: Any, other: Any) -> Self:
         inplace.write(what, self, function(self, other))
         return self
@@ -403,6 +494,9 @@ class Tensor(Value):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
     def __index__(self) -> int:
         return operator.index(self._data)
 
@@ -426,6 +520,13 @@ class Tensor(Value):
             state = ", requires_grad=True" if self._needs else ""
         return f"{head}{text}{dtype}{state}{name})"
 
+    def __copy__(self) -> Tensor:
+        """Copy as an array is copied; the copy of a result is recorded."""
+        if self._node is not None:
+            result: Tensor = ops.copy(self)
+            return result
+        return _rebuild(type(self), np.copy(self.data), self._needs, self._name)
+
     def __reduce__(self) -> Any:
         if self._node is not None:
             raise GraphError(
@@ -439,8 +540,9 @@ class Tensor(Value):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self._needs:
             raise UnsupportedFunctionError(
-                "this NumPy function would take a Tensor that requires grad as a plain array and "
-                "lose its history; use .numpy() or .detach() if that is meant"
+                "this function would take a Tensor that requires grad as a plain array and lose "
+                "its history: use .numpy() or .detach() if that is meant, or the function of the "
+                "same name in tinygrad_course (tc.array, tc.special.logsumexp, ...)"
             )
         return np.array(self._data, dtype=dtype, copy=copy)
 

@@ -131,6 +131,20 @@ def test_labels_of_unusual_whole_dtypes(dtype):
     np.testing.assert_allclose(found, np.log(3))
 
 
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_scores_in_every_layout(reduction):
+    """Transposed scores, whose memory goes column by column, have the same loss and gradient."""
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(3, 4)), np.array([1, 0, 3])
+    plain = tc.Tensor(scores, requires_grad=True)
+    turned = tc.Tensor(scores.T.copy().T, requires_grad=True)
+    losses = [F.cross_entropy(t, labels, reduction=reduction) for t in (plain, turned)]
+    np.testing.assert_array_equal(losses[1].data, losses[0].data)
+    for loss in losses:
+        loss.sum().backward()
+    np.testing.assert_array_equal(turned.grad, plain.grad)
+
+
 def test_labels_in_every_layout():
     """Strided and reversed labels pick the classes that they name."""
     scores = np.arange(12.0).reshape(4, 3) ** 1.5

@@ -278,3 +278,23 @@ def test_steps_are_counted_for_each_parameter():
     descend([alone], optim.Adam([alone], lr=0.1), 1)
     assert late.item() == alone.item()
     assert [optimizer.state[p]["step"] for p in (early, late)] == [5, 1]
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
+def test_complex_parameters_go_downhill(name):
+    """A complex parameter moves as the pair of real parameters that it stands for."""
+    target = np.array([1 - 2j, 0.5 + 1j])
+    z = tc.Tensor(np.array([0.3 + 0.1j, -1 + 2j]), requires_grad=True)
+    pair = tc.Tensor(np.stack([z.data.real, z.data.imag], -1), requires_grad=True)
+    optimizers = [getattr(tc.optim, name)([p], lr=0.05) for p in (z, pair)]
+    goal = np.stack([target.real, target.imag], -1)
+    for _ in range(20):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        (np.abs(z - target) ** 2).sum().backward()
+        ((pair - goal) ** 2).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    np.testing.assert_allclose(z.data.real, pair.data[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(z.data.imag, pair.data[:, 1], rtol=1e-12)
+    assert np.all(np.abs(z.data - target) < np.abs(np.array([0.3 + 0.1j, -1 + 2j]) - target))

@@ -21,10 +21,12 @@ from tinygrad_course.checking.report import (
     norm_ratio,
 )
 from tinygrad_course.checking.steps import StepsReport, gradcheck_steps
+from tinygrad_course.checking.taylor import CurveReport, step_size_study, taylor_test
 
 __all__ = [
     "VERDICTS",
     "Blame",
+    "CurveReport",
     "Finding",
     "GradcheckReport",
     "InputRow",
@@ -38,5 +40,7 @@ __all__ = [
     "ng_reading",
     "norm_ratio",
     "parameters_to_vector",
+    "step_size_study",
+    "taylor_test",
     "vector_to_parameters",
 ]

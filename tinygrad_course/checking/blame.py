@@ -62,9 +62,7 @@ class Operation(Subject):
         node, result = self.step.node, self.step.result
         parts = result if isinstance(result, tuple) else (result,)
         kept = self._kept(parts)
-        upstream = {
-            k: _from_pairs(w, parts[k]) for k, w in zip(kept, weights, strict=True)
-        }
+        upstream = {k: _from_pairs(w, parts[k]) for k, w in zip(kept, weights, strict=True)}
         g: Any = upstream[kept[0]]
         if isinstance(result, tuple):
             g = TupleGradient(tuple(upstream.get(k) for k in range(len(parts))))

@@ -88,7 +88,9 @@ def explain(
         texts = _distinct(found[item.name] + acted)
         if texts:
             causes[item.name] = " OR ".join(texts[:4]) + (
-                f" OR {len(texts) - 4} more that cannot be told apart here" if len(texts) > 4 else ""
+                f" OR {len(texts) - 4} more that cannot be told apart here"
+                if len(texts) > 4
+                else ""
             )
         else:
             pattern = _pattern(item)

@@ -115,8 +115,8 @@ def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> Gr
         report = replace(
             report,
             blame=tuple(blame for blame, _ in wrong),
-            graph=outputs[0] if outputs else None,
-            wrong_node=wrong[0][1].node if wrong else None,
+            graph=outputs[0] if wrong else None,
+            wrong_nodes=tuple(step.node for _, step in wrong),
         )
     return report
 

@@ -130,7 +130,9 @@ def _scaled_only(step: Step, g: Any) -> Any:
     _, scale = step.node.saved[-1]  # type: ignore[index]  # the tape keeps the graph's values
     upstream = g.pieces[0] if isinstance(g, TupleGradient) else g
     factor = scale if step.inputs[1] is None else scale * step.inputs[1]
-    return None if upstream is None else upstream * factor.reshape(1, -1, *[1] * (upstream.ndim - 2))
+    return (
+        None if upstream is None else upstream * factor.reshape(1, -1, *[1] * (upstream.ndim - 2))
+    )
 
 
 def _assigned(step: Step, g: Any) -> Any:
@@ -197,7 +199,9 @@ def _not_transposed(step: Step, where: str) -> Iterator[Mistake]:
             if y.shape[0] == y.shape[1]:
                 yield Mistake(
                     text,
-                    _only(step, lambda _g, pieces, give=give: [pieces[0], give(pieces), *pieces[2:]]),
+                    _only(
+                        step, lambda _g, pieces, give=give: [pieces[0], give(pieces), *pieces[2:]]
+                    ),
                 )
 
 
@@ -214,9 +218,7 @@ def _repeated_uses(steps: list[Step]) -> Iterator[Mistake]:
         for kept, word in ((places[-1], "last"), (places[0], "first")):
             dropped = {(id(s.node), i) for s, i in places if (s.node, i) != (kept[0].node, kept[1])}
 
-            def change(
-                node: Node, _g: Any, pieces: list[Any], dropped: Any = dropped
-            ) -> list[Any]:
+            def change(node: Node, _g: Any, pieces: list[Any], dropped: Any = dropped) -> list[Any]:
                 return [None if (id(node), i) in dropped else p for i, p in enumerate(pieces)]
 
             yield Mistake(

@@ -74,7 +74,7 @@ def gradcheck_module(
     Computation is in float64 on a copy of the state; parameters, running statistics and random
     generators are put back bit for bit. Dropout draws the same mask at every evaluation. Then each
     recorded operation is checked alone at the values it had, and the first wrong one is named with
-    the line that called it; ``viz.graph(report.graph, mark=report.wrong_node)`` shows it.
+    the line that called it; ``viz.graph(report.graph, mark=report.marks)`` shows it.
 
     Args:
         model: a module, in the mode (train or eval) in which it is to be checked.
@@ -124,7 +124,7 @@ def gradcheck_module(
             verdict=verdict,
             blame=tuple(blame for blame, _ in wrong),
             graph=outputs[0],
-            wrong_node=wrong[0][1].node,
+            wrong_nodes=tuple(step.node for _, step in wrong),
         )
 
 

@@ -134,8 +134,9 @@ class GradcheckReport:
     notes: tuple[str, ...] = ()
     blame: tuple[Blame, ...] = ()
     graph: Any = None
-    """The recorded result, for `picture`; kept only when something is wrong."""
-    wrong_node: Any = None
+    """The recorded result, kept only if an operation in it is wrong."""
+    wrong_nodes: tuple[Any, ...] = ()
+    """The nodes that `blame` is about."""
 
     def __bool__(self) -> bool:
         return self.verdict == "pass"
@@ -144,6 +145,11 @@ class GradcheckReport:
     def reading(self) -> str:
         """Ng's reading of the norm ratio."""
         return ng_reading(self.difference)
+
+    @property
+    def marks(self) -> dict[Any, str]:
+        """The wrong operations as marks: ``viz.graph(report.graph, mark=report.marks)``."""
+        return {node: str(b) for node, b in zip(self.wrong_nodes, self.blame, strict=True)}
 
     def raise_if_failed(self) -> None:
         """Raise GradientError with the whole report unless the check passed."""
@@ -154,7 +160,7 @@ class GradcheckReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        hidden = {"graph", "wrong_node"}
+        hidden = {"graph", "wrong_nodes"}
         plain = {k: getattr(self, k) for k in self.__dataclass_fields__ if k not in hidden}
         for name in ("rows", "findings", "blame"):
             plain[name] = [asdict(part) for part in plain[name]]
@@ -195,7 +201,7 @@ class GradcheckReport:
         """
         path = Path(path)
         forms = {".html": self.to_page, ".json": self.to_json}
-        write_atomically(path, forms.get(path.suffix, self.__str__)().encode())
+        write_atomically(path, forms.get(path.suffix, self.__str__)())
 
     def _headline(self) -> str:
         if not np.isfinite(self.difference):
@@ -308,9 +314,17 @@ _STYLE = (
 )
 
 
-def page(title: str, reports: Sequence[GradcheckReport]) -> str:
-    """Return an HTML page that holds several reports."""
-    body = "".join(report.to_html() for report in reports)
+def page(title: str, reports: Sequence[GradcheckReport], names: Sequence[str] = ()) -> str:
+    """Return an HTML page that holds several reports, each under its name."""
+    heads = list(names) or [""] * len(reports)
+    return page_of(title, [(n, r.to_html()) for n, r in zip(heads, reports, strict=True)])
+
+
+def page_of(title: str, sections: Sequence[tuple[str, str]]) -> str:
+    """Return an HTML page of named fragments."""
+    body = "".join(
+        (f"<h2>{html.escape(name)}</h2>" if name else "") + fragment for name, fragment in sections
+    )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
         f"</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}"
@@ -385,4 +399,5 @@ __all__ = [
     "ng_reading",
     "norm_ratio",
     "page",
+    "page_of",
 ]

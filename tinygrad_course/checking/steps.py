@@ -178,7 +178,7 @@ def gradcheck_steps(
     by_hand = backward(*given, plain)
     if not isinstance(by_hand, Mapping) or not by_hand:
         raise ArgumentError("gradcheck_steps: backward must return a dict of gradients such as dZ2")
-    ordered = _in_backward_order(by_hand, values)
+    ordered = _in_backward_order(by_hand, values, tape)
     rows = _compare(ordered, values, tape, outputs, by_hand)
     first = next((row.name for row in rows if row.status == "wrong"), None)
     return StepsReport("fail" if first else "pass", first, tuple(rows), measured)
@@ -212,12 +212,18 @@ def _value_of(name: str, values: dict[str, Any]) -> str:
     )
 
 
-def _in_backward_order(by_hand: Mapping[str, Any], values: dict[str, Any]) -> list[str]:
-    """Return the gradients' names, those of late values first, inputs last in the given order."""
+def _in_backward_order(by_hand: Mapping[str, Any], values: dict[str, Any], tape: Tape) -> list[str]:
+    """Return the gradients' names in the order in which the backward pass can compute them."""
+    last_use: dict[int, int] = {}
+    for step in tape.steps:
+        for parent in step.node.parents:
+            last_use[id(parent)] = step.node.time
 
     def age(name: str) -> float:
-        node = values[_value_of(name, values)]._node
-        return -node.time if node is not None else 0.0
+        value = values[_value_of(name, values)]
+        if value._node is not None:
+            return -float(value._node.time)
+        return 0.5 - last_use.get(id(value), 0)  # an input's gradient follows its last use's
 
     return sorted(by_hand, key=age)
 
@@ -361,8 +367,10 @@ def _acted(
         except Exception:  # noqa: BLE001, S112 - nobody can have made this mistake here
             continue
         result = arrived.get("g") if node is not None else totals[name]
-        if result is not None and np.shape(result) == given.shape and _agree(
-            np.asarray(result, dtype=float), given
+        if (
+            result is not None
+            and np.shape(result) == given.shape
+            and _agree(np.asarray(result, dtype=float), given)
         ):
             return mistake.text
     return None

@@ -204,7 +204,9 @@ def _unsummed(have: tuple[int, ...], want: tuple[int, ...]) -> list[int] | None:
     return [i for i, (h, w) in enumerate(zip(have, aligned, strict=True)) if i < extra or h != w]
 
 
-def _mistyped(name: str, _point: np.ndarray, given: Any, subject: Subject) -> GradcheckReport | None:
+def _mistyped(
+    name: str, _point: np.ndarray, given: Any, subject: Subject
+) -> GradcheckReport | None:
     dtype = np.asarray(given).dtype
     if dtype == np.float64 or (dtype.kind == "f" and not subject.hand_written):
         return None
@@ -244,7 +246,9 @@ def _compare_all(
         given = analytic[name]
         gradient = np.zeros(point.shape) if given is None else given
         with np.errstate(all="ignore"):
-            comparisons = _compare(subject, name, gradient, centre, weights, rng, counts[name], tick)
+            comparisons = _compare(
+                subject, name, gradient, centre, weights, rng, counts[name], tick
+            )
         row = _row(name, gradient, comparisons)
         rows.append(row)
         findings += _findings(row, comparisons, missing=given is None)
@@ -324,7 +328,9 @@ def _compare(
         comparisons.append(found)
         tick()
     if sampled:
-        comparisons += [_whole(subject, flat, grad, centre, weights, rng) for _ in range(DIRECTIONS)]
+        comparisons += [
+            _whole(subject, flat, grad, centre, weights, rng) for _ in range(DIRECTIONS)
+        ]
     return comparisons
 
 
@@ -354,7 +360,9 @@ def _exactly(
     error = 16 * float(np.finfo(float).eps) * abs(value)
     estimate = Estimate(value, error, error, kink=False)
     eps = float(np.finfo(float).eps)
-    return Comparison(found.place, found.analytic, estimate, judge(found.analytic, estimate, size, eps))
+    return Comparison(
+        found.place, found.analytic, estimate, judge(found.analytic, estimate, size, eps)
+    )
 
 
 def _whole(
@@ -418,9 +426,7 @@ def _row(name: str, analytic: np.ndarray, comparisons: list[Comparison]) -> Inpu
     )
 
 
-def _heat(
-    shape: tuple[int, ...], comparisons: list[Comparison]
-) -> tuple[tuple[float, ...], ...]:
+def _heat(shape: tuple[int, ...], comparisons: list[Comparison]) -> tuple[tuple[float, ...], ...]:
     """Return |analytic − numeric| relative to the largest derivative as rows of a picture."""
     if not shape or max(np.prod(shape[:-1], dtype=int), shape[-1]) > HEAT_SIDE:
         return ()

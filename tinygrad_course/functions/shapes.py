@@ -1,25 +1,46 @@
-"""NumPy's functions that rearrange, join and cut arrays."""
+"""NumPy's functions that give the same elements another shape, other axes or another order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from tinygrad_course import ops
 from tinygrad_course.errors import ArgumentError, ShapeError
 from tinygrad_course.functions.words import Axis, implements
+from tinygrad_course.graph import Value
+from tinygrad_course.ops.picking import repeat, resize
+from tinygrad_course.ops.shaping import flip, moveaxis, roll, rot90, swapaxes, tile, tril, triu
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
     return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
 
 
+def _layout(x: Any) -> Any:
+    """Return the array whose memory decides what order="A" or "K" means."""
+    return x._data if isinstance(x, Value) else np.asarray(x)
+
+
+def _order(name: str, x: Any, order: Any) -> str:
+    """Return the order of reading, "C" or "F", that `order` means for x."""
+    known = str(order).upper()
+    if known in {"C", "F"}:
+        return known
+    if known != "A":
+        raise ArgumentError(f'{name}: got order={order!r}, expected "C", "F" or "A"')
+    return "F" if _layout(x).flags.fnc else "C"
+
+
 @implements(np.reshape)
-def reshape(x: Any, shape: Any) -> Any:
+def reshape(x: Any, /, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Any:
     """Give the elements another shape; one size may be -1.
+
+    `order` is the order in which the elements are read and placed: "C" (the last axis runs
+    fastest), "F" (the first one does) or "A" ("F" if x lies in memory so). ``copy=True`` always
+    copies, ``copy=False`` never does and fails where a copy is needed (NumPy 2.1 and newer).
 
     Example:
         >>> import tinygrad_course as tc
@@ -27,22 +48,36 @@ def reshape(x: Any, shape: Any) -> Any:
         Tensor([[1., 2.],
                 [3., 4.]])
     """
-    return ops.reshape(x, shape=_shape(shape))
+    if order == "C" and copy is None:
+        return ops.reshape(x, shape=_shape(shape))
+    options = {} if copy is None else {"copy": copy}
+    return ops.reshape(x, shape=_shape(shape), order=_order("reshape", x, order), **options)
 
 
 @implements(np.ravel)
-def ravel(x: Any) -> Any:
+def ravel(x: Any, order: Any = "C") -> Any:
     """Return the elements as a vector.
+
+    `order` is as in `reshape`, or "K": as they lie in memory.
 
     Example:
         >>> import tinygrad_course as tc
-        >>> tc.ravel(tc.Tensor([[1.0], [2.0]]))
-        Tensor([1., 2.])
+        >>> tc.ravel(tc.Tensor([[1.0, 2.0], [3.0, 4.0]]), order="F")
+        Tensor([1., 3., 2., 4.])
     """
-    return ops.reshape(x, shape=(-1,))
+    if order == "C":
+        return ops.reshape(x, shape=(-1,))
+    if str(order).upper() == "K":
+        strides = [abs(step) for step in _layout(x).strides]
+        axes = sorted(range(len(strides)), key=lambda axis: -strides[axis])
+        return ops.reshape(ops.transpose_axes(x, axes=tuple(axes)), shape=(-1,))
+    return ops.reshape(x, shape=(-1,), order=_order("ravel", x, order))
 
 
-@implements(np.transpose)
+# ---- axes ----------------------------------------------------------------------------------
+
+
+@implements(np.transpose)  # np.permute_dims is the same function
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """Permute the axes; without `axes` reverse them.
 
@@ -54,18 +89,37 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     return ops.transpose_axes(x, axes=None if axes is None else tuple(int(a) for a in axes))
 
 
-@implements(np.swapaxes)
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Exchange two axes.
+permute_dims = transpose
+
+
+@implements(np.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    """Exchange the last two axes.
 
     Example:
         >>> import tinygrad_course as tc
-        >>> tc.swapaxes(tc.Tensor([[[1.0, 2.0]]]), 0, 2).shape
+        >>> tc.matrix_transpose(tc.Tensor([[[1.0, 2.0]]])).shape
+        (1, 2, 1)
+    """
+    if np.ndim(x) < 2:
+        raise ShapeError(f"matrix_transpose: got shape {np.shape(x)}, expected at least two axes")
+    return swapaxes(x, axis1=-1, axis2=-2)
+
+
+@implements(np.rollaxis)
+def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
+    """Move an axis back until it stands before axis `start`; `moveaxis` is easier to read.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.rollaxis(tc.Tensor([[[1.0, 2.0]]]), 2).shape
         (2, 1, 1)
     """
-    order = list(range(np.ndim(x)))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return ops.transpose_axes(x, axes=tuple(order))
+    rank = np.ndim(x)
+    if not -rank <= axis < rank or not -rank <= start <= rank:
+        raise ShapeError(f"rollaxis: axis {axis} and start {start} do not fit to {np.shape(x)}")
+    axis, start = axis % rank, start + rank if start < 0 else start
+    return moveaxis(x, source=axis, destination=start - 1 if axis < start else start)
 
 
 @implements(np.expand_dims)
@@ -115,8 +169,63 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
     return ops.reshape(x, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
 
 
+def _at_least(rank: int, xs: tuple[Any, ...]) -> Any:
+    """Return one array, or a tuple of several, each with `rank` axes or more."""
+    results = []
+    for x in xs:
+        shape = np.shape(x)
+        if len(shape) >= rank:
+            results.append(x if isinstance(x, Value) else np.asanyarray(x))
+        elif rank == 3 and shape:  # a vector becomes a row, and rows and matrices one layer
+            results.append(ops.reshape(x, shape=(1,) * (2 - len(shape)) + shape + (1,)))
+        else:
+            results.append(ops.reshape(x, shape=(1,) * (rank - len(shape)) + shape))
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*xs: Any) -> Any:
+    """Give numbers an axis; for several arguments return a tuple.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.atleast_1d(tc.Tensor(2.0))
+        Tensor([2.])
+    """
+    return _at_least(1, xs)
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*xs: Any) -> Any:
+    """Make rows of numbers and vectors; for several arguments return a tuple.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.atleast_2d(tc.Tensor([1.0, 2.0])).shape
+        (1, 2)
+    """
+    return _at_least(2, xs)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*xs: Any) -> Any:
+    """Give numbers, vectors and matrices three axes; for several arguments return a tuple.
+
+    A vector of n becomes (1, n, 1), a matrix of (m, n) becomes (m, n, 1).
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.atleast_3d(tc.Tensor([1.0, 2.0])).shape
+        (1, 2, 1)
+    """
+    return _at_least(3, xs)
+
+
+# ---- broadcasting and order ----------------------------------------------------------------
+
+
 @implements(np.broadcast_to)
-def broadcast_to(x: Any, shape: Any) -> Any:
+def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:  # noqa: ARG001 - NumPy's signature
     """Repeat along new axes and axes of size 1, without copying.
 
     Example:
@@ -127,81 +236,73 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return ops.broadcast_to(x, shape=_shape(shape))
 
 
-def _several(name: str, xs: Any) -> tuple[Any, ...]:
-    xs = list(xs)
-    if not xs:
-        raise ArgumentError(f"{name}: got no arrays; expected a sequence of at least one")
-    return tuple(xs)
-
-
-@implements(np.concatenate)
-def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Any:
-    """Join arrays along an axis; None joins them flattened.
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*xs: Any, subok: bool = False) -> tuple[Any, ...]:  # noqa: ARG001 - the same
+    """Bring arrays to the shape that they have together; returns a tuple.
 
     Example:
         >>> import tinygrad_course as tc
-        >>> tc.concatenate([tc.Tensor([1.0]), [2.0, 3.0]])
-        Tensor([1., 2., 3.])
+        >>> [x.shape for x in tc.broadcast_arrays(tc.Tensor([[1.0], [2.0]]), [1.0, 2.0, 3.0])]
+        [(2, 3), (2, 3)]
     """
-    parts = _several("concatenate", xs)
-    if axis is None:
-        parts, axis = tuple(ravel(part) for part in parts), 0
-    return ops.concatenate_all(*parts, axis=axis)
+    shapes = [np.shape(x) for x in xs]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        text = ", ".join(map(str, shapes))
+        raise ShapeError(f"broadcast_arrays: the shapes {text} do not broadcast") from error
+    return tuple(ops.broadcast_to(x, shape=shape) for x in xs)
 
 
-@implements(np.stack)
-def stack(xs: Sequence[Any], axis: int = 0) -> Any:
-    """Join arrays of one shape along a new axis.
+@implements(np.flipud)
+def flipud(x: Any) -> Any:
+    """Reverse the order of the rows.
 
     Example:
         >>> import tinygrad_course as tc
-        >>> tc.stack([tc.Tensor([1.0, 2.0]), [3.0, 4.0]]).shape
-        (2, 2)
+        >>> tc.flipud(tc.Tensor([[1.0], [2.0]]))
+        Tensor([[2.],
+                [1.]])
     """
-    return ops.stack_all(*_several("stack", xs), axis=axis)
+    return flip(x, axis=0)
 
 
-@implements(np.split)
-def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
-    """Cut into equal sections, or before each of the given indices; returns a tuple.
+@implements(np.fliplr)
+def fliplr(x: Any) -> Any:
+    """Reverse the order of the columns.
 
     Example:
         >>> import tinygrad_course as tc
-        >>> tc.split(tc.Tensor([1.0, 2.0, 3.0, 4.0]), 2)
-        (Tensor([1., 2.]), Tensor([3., 4.]))
+        >>> tc.fliplr(tc.Tensor([[1.0, 2.0]]))
+        Tensor([[2., 1.]])
     """
-    if np.ndim(indices_or_sections) == 0:
-        size, sections = np.shape(x)[axis], int(cast("int", indices_or_sections))
-        if sections < 1 or size % sections:
-            raise ShapeError(
-                f"split: {size} elements along axis {axis} do not divide by {sections}"
-            )
-        step = size // sections
-        indices: tuple[int, ...] = tuple(range(step, size, step))
-    else:
-        indices = tuple(int(i) for i in cast("Sequence[int]", indices_or_sections))
-    ends = (0, *indices, np.shape(x)[axis])
-    if list(ends) != sorted(ends):
-        return tuple(_slice(x, axis, start, stop) for start, stop in pairwise((*ends[:-1], None)))
-    return ops.split_at(x, sections=indices, axis=axis)
-
-
-def _slice(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    """Cut as NumPy's split does where its sections overlap, go backwards or leave the range."""
-    key = [slice(None)] * np.ndim(x)
-    key[axis] = slice(start, stop)
-    return ops.getitem(x, key=tuple(key))
+    return flip(x, axis=1)
 
 
 __all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
     "broadcast_to",
-    "concatenate",
     "expand_dims",
+    "flip",
+    "fliplr",
+    "flipud",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
     "ravel",
+    "repeat",
     "reshape",
-    "split",
+    "resize",
+    "roll",
+    "rollaxis",
+    "rot90",
     "squeeze",
-    "stack",
     "swapaxes",
+    "tile",
     "transpose",
+    "tril",
+    "triu",
 ]

@@ -1,12 +1,17 @@
-"""Real and imaginary parts. The gradient of a real loss is ∂L/∂x - i ∂L/∂y, as JAX's and HIPS'."""
+"""Parts of complex numbers. The gradient of a real loss is ∂L/∂x - i ∂L/∂y, as JAX's and HIPS'."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from tinygrad_course.ops.samples import reals
-from tinygrad_course.primitive import Op, primitive
-
+from tinygrad_course.ops.choices import where
+from tinygrad_course.ops.constants import equal
+from tinygrad_course.ops.samples import layouts, nonzero, nonzeros, reals
+from tinygrad_course.primitive import Op, Sample, primitive
 
 real: Op = primitive(
     "real",
@@ -55,4 +60,54 @@ conjugate: Op = primitive(
     """,
 )
 
-__all__ = ["conjugate", "imag", "real"]
+
+def _angle_rule(g: Any, _ans: Any, x: Any, *, deg: bool = False) -> Any:
+    if x.dtype.kind != "c":
+        return g * 0.0
+    size = abs(x)
+    size = size + equal(size, 0)
+    scale = -180j / math.pi if deg else -1j
+    return g * (scale * (x.conj() / size / size))
+
+
+def _angles(rng: np.random.Generator) -> Iterator[Sample]:
+    for x in layouts(nonzero)(rng):
+        yield (x,), {}
+        yield (x,), {"deg": True}
+
+
+angle: Op = primitive(
+    "angle",
+    lambda x, *, deg=False: np.angle(x, deg),
+    _angles,
+    _angle_rule,
+    numpy=(np.angle,),
+    doc="""Return the angle of z = x + iy, in radians or degrees: gradient -i g / z, and 0 at 0.
+
+    The angle of a real number is 0 or π and has derivative 0.
+
+    Example:
+        >>> import tinygrad_course as tc
+        >>> tc.angle(tc.Tensor([1j, -2.0]), deg=True)
+        Tensor([ 90., 180.])
+    """,
+)
+
+
+def _direction_rule(g: Any, ans: Any, x: Any) -> Any:
+    size = abs(x)
+    zero = equal(size, 0)
+    # What changes only the length of z, the part of dz along z, does not change the result.
+    across = g - (g * ans).real * ans.conj()
+    return where(zero, 0.0, across / (size + zero))
+
+
+direction: Op = primitive(
+    "direction",
+    np.sign,
+    nonzeros(),
+    _direction_rule,
+    doc="""Return z / |z|, the sign of a complex number: gradient (g - Re(g ans) conj(ans)) / |z|, 0 at 0.""",
+)
+
+__all__ = ["angle", "conjugate", "direction", "imag", "real"]

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.ops.elementwise import multiply, sigmoid, sqrt
+from tinygrad_course.ops.activations import sigmoid
+from tinygrad_course.ops.arithmetic import multiply
 from tinygrad_course.ops.indexing import getitem
+from tinygrad_course.ops.powers import sqrt
 from tinygrad_course.ops.reduction import log_softmax_along, reduce_mean, reduce_var
 from tinygrad_course.ops.samples import values
 from tinygrad_course.primitive import Op, Sample, primitive
@@ -51,7 +53,9 @@ def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
     m, classes = scores.shape
     chosen = np.arange(0, m * classes, classes) + labels  # one flat index is faster than two
     # The maximum of short rows, once there are many, is faster along the transpose's columns.
-    z = scores - np.maximum.reduce(scores.T.copy(), axis=0)[:, None]
+    largest = np.maximum.reduce(scores.T.copy(), axis=0)
+    # In C order whatever the scores' is: reshape(-1) must be the same memory, not a copy.
+    z = np.subtract(scores, largest[:, None], order="C")
     picked = z.reshape(-1)[chosen]
     e = np.exp(z, out=z)
     total = np.add.reduce(e, axis=1, keepdims=True)
