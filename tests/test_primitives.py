@@ -22,6 +22,10 @@ COMPLEX = [case for case in DIFFERENTIABLE if not PRIMITIVES[case.values[0]].rea
 PURE = [case for case in CASES if not PRIMITIVES[case.values[0]].effect]
 
 
+WIDENING = {"bincount", "corrcoef", "cov", "histogram", "interp", "sort_complex"}
+"""NumPy's own functions give float64 (or complex numbers) for float32 here."""
+
+
 def is_floating(x):
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
@@ -43,11 +47,11 @@ def upstream(outputs, dtype=float):
 
 
 def wanted(name, leaves):
-    rules = PRIMITIVES[name].vjps
+    row = PRIMITIVES[name]
     return [
         x
         for i, x in enumerate(leaves)
-        if isinstance(x, Tensor) and (PRIMITIVES[name].joint or rules[i] is not None)
+        if isinstance(x, Tensor) and (not row.vjps or row.vjps[i] is not None)
     ]
 
 
@@ -90,9 +94,11 @@ def test_float32_stays_float32(name, inputs, params):
     leaves = tensors(inputs, np.float32)
     params = {k: v.astype(np.float32) if is_floating(v) else v for k, v in params.items()}
     outputs = [out for out in parts(FUNCTIONS[name](*leaves, **params)) if out.requires_grad]
-    assert {out.dtype for out in outputs} == {np.dtype(np.float32)}
+    if name not in WIDENING:
+        assert {out.dtype for out in outputs} == {np.dtype(np.float32)}
     targets = wanted(name, leaves)
-    for g in gradients(outputs, targets, upstream(outputs, np.float32)):
+    weights = [w.astype(out.dtype) for w, out in zip(upstream(outputs), outputs, strict=True)]
+    for g in gradients(outputs, targets, weights):
         assert g.dtype == np.float32
 
 
@@ -109,7 +115,7 @@ def test_tensors_and_arrays_give_the_same_value(name, inputs, params):
 @pytest.mark.parametrize(("name", "inputs", "params"), DIFFERENTIABLE)
 def test_memory_order_does_not_matter(name, inputs, params):
     """Inputs whose memory goes column by column have the same gradients."""
-    turned = [np.asfortranarray(x) if is_floating(x) else x for x in inputs]
+    turned = [np.array(x, order="F") if is_floating(x) else x for x in inputs]
     found = []
     for given in (inputs, turned):
         leaves = [Tensor(x, requires_grad=True) if is_floating(x) else x for x in given]
@@ -165,9 +171,10 @@ UFUNCS = {
 )
 def test_value_is_numpys(name, inputs, params):
     """A primitive that stands for a ufunc has the ufunc's value and dtype, bit for bit."""
-    ours, theirs = FUNCTIONS[name](*inputs, **params), UFUNCS[name](*inputs)
-    np.testing.assert_array_equal(ours, theirs)
-    assert ours.dtype == theirs.dtype
+    ours, theirs = FUNCTIONS[name](*inputs, **params), UFUNCS[name](*inputs, **params)
+    for a, b in zip(parts(ours), parts(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
 
 
 def test_every_kind_of_row_is_registered():

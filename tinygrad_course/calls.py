@@ -162,7 +162,10 @@ class Call:
             self.targets = [twin(t) for t in tensors]
             with opened(self.targets):
                 result = function(*inner, **kwargs)
-        self.value, self.aux = _parted(name, result) if has_aux else (result, None)
+        self.value: Any = result
+        self.aux: Any = None
+        if has_aux:
+            self.value, self.aux = _parted(name, result)
         self.outputs = [_result(name, leaf) for leaf in nested.leaves(self.value)]
         recorded = [out for out in self.outputs if out is not None]
         self.outer = self.recording and any(depending(recorded, self.started))

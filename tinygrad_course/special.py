@@ -250,7 +250,7 @@ def zeta(x: Any, q: Any = None) -> Any:
         raise UnsupportedFunctionError(
             "zeta: Riemann's zeta function has no derivative here; pass x detached (.detach())"
         )
-    return sc.zeta(x)
+    return gammas.riemann_zeta(x)
 
 
 def logsumexp(

@@ -1,4 +1,4 @@
-"""What `tinygrad-course gradcheck TARGET` names: a primitive, a function of a module, or of a file."""
+"""What `tinygrad-course gradcheck` is given: a primitive, a module's or a file's function."""
 
 from __future__ import annotations
 

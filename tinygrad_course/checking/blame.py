@@ -28,7 +28,7 @@ ELEMENTS = 400
 
 
 class Operation(Subject):
-    """One recorded operation as a subject of its own; complex numbers count as pairs of real ones."""
+    """One recorded operation as a subject of its own; complex numbers are pairs of real ones."""
 
     hand_written = True
 
@@ -119,8 +119,7 @@ def wrong_operations(
     """Return the operations whose own derivative is wrong, in the order of the forward pass."""
     found = []
     for position, step in enumerate(tape.steps):
-        for blame in _faults(position, step, rng, causes=causes):
-            found.append((blame, step))
+        found += [(blame, step) for blame in _faults(position, step, rng, causes=causes)]
         if progress is not None:
             progress(position + 1, len(tape.steps))
     return found

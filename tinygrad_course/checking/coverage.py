@@ -1,4 +1,4 @@
-"""What a check did not test: branches that no element took, ties, zeros, equal elements, dead units.
+"""What a check did not test: branches no element took, ties, zeros, equal elements, dead units.
 
 A function with a branch has one derivative on each side, and a check sees only the side that its
 points are on.
@@ -159,7 +159,7 @@ def points_that_reach(
         try:
             with taped() as tape, np.errstate(all="ignore"):
                 TensorFunction(f, point).recorded()
-        except Exception:  # noqa: BLE001 - the function need not be defined everywhere
+        except Exception:  # noqa: BLE001, S112 - the function need not be defined everywhere
             continue
         reached = left - set(blind_spots(tape))
         if reached:

@@ -1,4 +1,4 @@
-"""Checking functions: built from our operations, or written in plain NumPy with a gradient by hand."""
+"""Checking functions: of Tensors, or in plain NumPy with a gradient by hand."""
 
 from __future__ import annotations
 

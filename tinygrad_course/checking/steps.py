@@ -1,4 +1,4 @@
-"""Checking a backward pass written step by step: which intermediate gradient is the first wrong one.
+"""Checking a backward pass written step by step: which intermediate gradient is wrong first.
 
 The exercises of the course compute dZ2, dW2, db2, dZ1, … by hand. Here the forward pass, in plain
 NumPy, is run on Tensors, so that the right gradient of every named intermediate is known; whether

@@ -48,7 +48,7 @@ class Subject:
         raise NotImplementedError
 
     def complex_step(self, name: str, direction: np.ndarray) -> Results | None:  # noqa: ARG002
-        """Return the exact slopes of the results along a direction, if a complex step gives them."""
+        """Return the exact slopes along a direction, if a complex step gives them."""
         return None
 
 

@@ -57,7 +57,15 @@ from tinygrad_course.ops.parts import *
 from tinygrad_course.ops.powers import *
 from tinygrad_course.ops.trigonometry import *
 
-_PARTS = {"bessel_i", "direction", "sign_of", "sinc_slope"}
+_PARTS = {
+    "astype_number",
+    "astype_whole",
+    "bessel_i",
+    "direction",
+    "float_power_of",
+    "sign_of",
+    "sinc_slope",
+}
 """Rows that only other functions call."""
 
 _ROWS = (

@@ -58,7 +58,7 @@ def float_power(x: Any, y: Any) -> Any:
     """
     x, y = (v if isinstance(v, Value) else np.asarray(v) for v in (x, y))
     kind = np.result_type(np.float64, x.dtype, y.dtype)
-    return ops.power(ops.astype(x, dtype=kind), ops.astype(y, dtype=kind))
+    return ops.float_power_of(ops.astype(x, dtype=kind), ops.astype(y, dtype=kind))
 
 
 @implements(np.real_if_close)

@@ -10,7 +10,7 @@ from tinygrad_course import ops
 from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_course.functions.words import Axis, implements
 from tinygrad_course.graph import Value
-from tinygrad_course.ops.lanes import axes_of, raw
+from tinygrad_course.ops.lanes import raw
 
 
 @implements(np.average)
@@ -170,7 +170,9 @@ def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> A
         Tensor([3., 4., 6., 7.])
     """
     rank = np.ndim(f)
-    places = axes_of(axis, rank)
+    places = axis if isinstance(axis, tuple) else tuple(range(rank)) if axis is None else (axis,)
+    if len({place % max(rank, 1) for place in places}) < len(places):
+        raise ArgumentError(f"gradient: axis {axis} names an axis twice")
     if len(varargs) == 1 and not np.ndim(varargs[0]):
         distances = varargs * len(places)
     else:

@@ -11,24 +11,44 @@ from tinygrad_course.errors import UnsupportedFunctionError
 from tinygrad_course.ops.choices import where
 from tinygrad_course.ops.constants import isfinite
 from tinygrad_course.ops.samples import nonzeros, reals, values
-from tinygrad_course.primitive import Op, Sample, primitive
+from tinygrad_course.primitive import NUMPY_FUNCTIONS, Op, Sample, primitive
 
 # float to complex is the conversion that also makes sense for the complex variant of a sample
-astype: Op = primitive(
+astype_number: Op = primitive(
     "astype",
-    lambda x, *, dtype, copy=True, device=None: x.astype(dtype),  # noqa: ARG005 - always new memory
+    lambda x, *, dtype: x.astype(dtype),
     lambda rng: iter([((values(rng, (2, 3), -2, 2),), {"dtype": np.dtype(np.complex128)})]),
-    lambda g, _ans, _x, *, dtype, **_options: g,  # noqa: ARG005 - the engine casts back
-    numpy=(np.astype,),
-    doc="""Convert to another dtype; the gradient is converted back.
+    lambda g, _ans, _x, *, dtype: g,  # noqa: ARG005 - the engine casts back
+    doc="Convert to a floating or complex dtype; the gradient is converted back.",
+)
+
+astype_whole: Op = primitive(
+    "astype_whole",
+    lambda x, *, dtype: x.astype(dtype),
+    lambda rng: (
+        ((values(rng, (2, 3), -9, 9),), {"dtype": np.dtype(kind)}) for kind in (int, bool)
+    ),
+    None,
+    doc="Convert to whole numbers or booleans; constant almost everywhere, so without derivative.",
+)
+
+
+def astype(x: Any, dtype: Any, *, copy: bool = True, device: Any = None) -> Any:  # noqa: ARG001
+    """Convert to another dtype, in new memory; the gradient is converted back.
+
+    Whole numbers and booleans are constant almost everywhere: they do not require grad.
 
     Example:
         >>> import numpy as np
         >>> import tinygrad_course as tc
         >>> tc.astype(np.array([1.5]), dtype=np.dtype("float32"))
         array([1.5], dtype=float32)
-    """,
-)
+    """
+    kind = np.dtype(dtype)
+    return (astype_number if kind.kind in "fc" else astype_whole)(x, dtype=kind)
+
+
+NUMPY_FUNCTIONS[np.astype] = astype
 
 copy: Op = primitive(
     "copy",
@@ -136,6 +156,8 @@ nan_to_num: Op = primitive(
 
 __all__ = [
     "astype",
+    "astype_number",
+    "astype_whole",
     "copy",
     "full_like",
     "nan_to_num",

@@ -6,7 +6,6 @@ times the product of those behind, which is right where elements are 0 or the pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -301,21 +300,14 @@ diff_along: Op = primitive(
 )
 
 
-def _edge(f: Any, spacing: Any, order: int, *, last: bool) -> Any:
-    """Return the one-sided slope at an end, from two points or from a parabola through three."""
-    near, next_, third = (f[..., -1:], f[..., -2:-1], f[..., -3:-2]) if last else (
-        f[..., :1], f[..., 1:2], f[..., 2:3]
-    )  # fmt: skip
-    if np.ndim(spacing):
-        first = spacing[-1] if last else spacing[0]
-    else:
-        first = spacing
-    sign = -1 if last else 1
+def _edge(f: Any, steps: Any, order: int) -> Any:
+    """Return the one-sided slope at the start, from two points or a parabola through three."""
+    first, second = (steps[:1], steps[1:2]) if np.ndim(steps) else (steps, steps)
+    slope = (f[..., 1:2] - f[..., :1]) / first
     if order == 1:
-        return (next_ - near) * (sign / first)
-    second = (spacing[-2] if last else spacing[1]) if np.ndim(spacing) else spacing
-    slope, beyond = (next_ - near) / first, (third - next_) / second
-    return (slope + (slope - beyond) * first / (first + second)) * sign
+        return slope
+    beyond = (f[..., 2:3] - f[..., 1:2]) / second
+    return slope + (slope - beyond) * first / (first + second)
 
 
 def _gradient_formula(f: Any, spacing: Any = None, *, axis: int, edge_order: int = 1) -> Any:
@@ -329,7 +321,8 @@ def _gradient_formula(f: Any, spacing: Any = None, *, axis: int, edge_order: int
     before, here, behind = f[..., :-2], f[..., 1:-1], f[..., 2:]
     # The slopes to the left and to the right, the shorter step counting more.
     inner = ((here - before) / left * right + (behind - here) / right * left) / (left + right)
-    first, last = (_edge(f, steps, edge_order, last=end) for end in (False, True))
+    first = _edge(f, steps, edge_order)
+    last = -_edge(f[..., ::-1], steps[::-1] if np.ndim(steps) else steps, edge_order)
     return swapaxes(concatenate_all(first, inner, last, axis=-1), axis1=axis, axis2=-1)
 
 

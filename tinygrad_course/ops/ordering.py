@@ -210,10 +210,10 @@ lexsort_keys: Op = primitive(
 
 
 def _virtual(function: Callable[..., Any], size: int, dtype: Any, q: Any, method: str) -> Any:
-    """Return where among `size` sorted elements a quantile lies: 2.25 is a quarter behind the third.
+    """Return where among `size` sorted elements a quantile lies, 2.25 being behind the third.
 
-    Every one of NumPy's methods weights two neighbours, so that it says itself: the quantile of
-    0, 1, 2, … is that place.
+    Each of NumPy's methods weights two neighbours, and so tells the place itself: it is the
+    quantile of 0, 1, 2, ….
     """
     places = function(np.arange(size, dtype=dtype), q, method=method)
     return np.clip(np.reshape(places, -1), 0, size - 1)

@@ -61,6 +61,16 @@ power: Op = primitive(
     """,
 )
 
+float_power_of: Op = primitive(
+    "float_power",
+    # NumPy's own bits, which differ from those of its power; the caller brings float64.
+    lambda x, y: np.float_power(x, y).astype(np.result_type(x, y)),
+    pairs(0.5, 2.0),
+    _power_base,
+    _power_exponent,
+    doc="Raise elementwise, as NumPy's float_power does; derivatives as those of power.",
+)
+
 square: Op = primitive(
     "square",
     np.square,
@@ -125,4 +135,4 @@ hypot: Op = primitive(
     """,
 )
 
-__all__ = ["cbrt", "hypot", "power", "sqrt", "square"]
+__all__ = ["cbrt", "float_power_of", "hypot", "power", "sqrt", "square"]

@@ -166,8 +166,11 @@ def _deviation(
     """Return the conjugate of x - mean, 0 where the mask leaves an element out."""
     if dtype is not None:
         x = astype(x, dtype=np.dtype(dtype))
-    if mean is None:
-        mean = reduce_mean(x, axis=axis, keepdims=True, where=where)
+    if mean is None and where is True and x.size:
+        mean = reduce_mean(x, axis=axis, keepdims=True)
+    elif mean is None:  # where nothing takes part, NumPy's mean would warn once more
+        n = np.maximum(counts(x.shape, axis, where), 1).astype(x.dtype)
+        mean = reduce_sum(x, axis=axis, keepdims=True, where=where) / n
     centred = kept(x - mean, where)
     return conjugate(centred) if centred.dtype.kind == "c" else centred
 
@@ -187,7 +190,7 @@ def var_rule(
     """Return g 2 conj(x - mean) / (n - ddof)."""
     deviation = _deviation(x, mean, axis=axis, where=where, **options)
     scale = _scale(x.shape, axis, where, ddof, correction, g.dtype)
-    return spread(g, x.shape, axis) * deviation * (2 * scale)
+    return kept(spread(g, x.shape, axis) * deviation * (2 * scale), where)
 
 
 def _constant(x: Any, axis: Any, where: Any) -> Any:
@@ -565,16 +568,16 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     return ans if keepdims else ans.reshape(np.add.reduce(x, axis=axis).shape)
 
 
-def _logsumexp_rule(g: Any, ans: Any, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: ARG001
-    ans = spread(ans, x.shape, axis)
-    top = raw(ans)
-    if np.isfinite(top).all():
-        return spread(g, x.shape, axis) * exp(x - ans)
-    # Where all elements are -inf, none of them can move the result. An infinite one takes it all.
+def _logsumexp_rule(g: Any, ans: Any, x: Any, *, axis: Any = None, **_options: Any) -> Any:
+    top = spread(raw(ans), x.shape, axis)
+    infinite = np.isinf(top)
+    if not infinite.any():  # not exp(x - ans): for large x the rounding of ans would show
+        return spread(g, x.shape, axis) * softmax_along(x, axis=axis)
+    # Where all elements are -inf, none of them can move the result. Those that are inf take it all.
     chosen = (raw(x) == top) & (top == np.inf)
     ties = np.maximum(np.add.reduce(chosen, axis=axis, keepdims=True), 1).astype(g.dtype)
-    finite = exp(choose(np.isinf(top), -np.inf, x - choose(np.isinf(top), 0.0, ans)))
-    return spread(g, x.shape, axis) * (finite + chosen / ties)
+    slope = choose(infinite, chosen / ties, softmax_along(choose(infinite, 0.0, x), axis=axis))
+    return spread(g, x.shape, axis) * slope
 
 
 logsumexp_over: Op = primitive(
@@ -582,11 +585,14 @@ logsumexp_over: Op = primitive(
     _logsumexp,
     _filled(reductions()),
     _logsumexp_rule,
+    expects="at least one element",
     doc="""Take log(sum(exp(x))) over `axis` without overflow: derivative softmax(x).""",
 )
 
 
 def _softmax(x: Any, *, axis: Any) -> Any:
+    if not x.size:  # there is no maximum to take
+        return np.exp(x)
     e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
@@ -598,7 +604,9 @@ _NORMALIZING = listed(
     (((2, 3, 2),), {"axis": 1}),
     (((2, 1),), {"axis": 1}),
     (((0, 3),), {"axis": 1}),
+    (((2, 0),), {"axis": 1}),
     (((2, 3),), {"axis": (0, 1)}),
+    (((2, 3),), {"axis": None}),
 )
 
 softmax_along: Op = primitive(
@@ -611,6 +619,8 @@ softmax_along: Op = primitive(
 
 
 def _log_softmax(x: Any, *, axis: Any) -> Any:
+    if not x.size:
+        return np.exp(x)
     z = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     return z - np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
 

@@ -61,6 +61,14 @@ zeta_of: Op = primitive(
     doc="Return Hurwitz' zeta function, the sum of (k + q)**-x: slope -x zeta(x + 1, q) to q.",
 )
 
+riemann_zeta: Op = primitive(
+    "special_riemann_zeta",
+    lambda x: sc.zeta(x),  # noqa: PLW0108 - SciPy's takes one more
+    reals(1.5, 4.0),
+    None,
+    doc="Return Riemann's zeta function; a derivative is not known here, see special.zeta.",
+)
+
 # ---- gamma -----------------------------------------------------------------------------------
 
 gamma: Op = ufunc_row(
@@ -194,5 +202,6 @@ __all__ = [
     "multigammaln_of",
     "polygamma_of",
     "rgamma",
+    "riemann_zeta",
     "zeta_of",
 ]
