@@ -164,7 +164,7 @@ def _normalized():
 
 
 def _determinant():
-    return tc.slogdet(leaf([[2.0, 1.0], [0.5, 3.0]]))[1] * 2
+    return tc.linalg.slogdet(leaf([[2.0, 1.0], [0.5, 3.0]]))[1] * 2
 
 
 def _parts():
@@ -348,7 +348,7 @@ def test_one_part_of_several_results_is_enough():
     np.testing.assert_allclose(batch.grad, [[0.5], [0.5]])
     np.testing.assert_allclose(tc.gradients(mean.sum(), batch, create_graph=True).data, [[0.5]] * 2)
     matrix = leaf([[2.0, 1.0], [0.0, 4.0]])
-    sign, logdet = tc.slogdet(matrix)
+    sign, logdet = tc.linalg.slogdet(matrix)
     assert not sign.requires_grad
     logdet.backward()
     np.testing.assert_allclose(matrix.grad, np.linalg.inv(matrix.data).T)

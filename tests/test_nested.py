@@ -128,6 +128,7 @@ def test_pairs_go_by_key():
     ("like", "tree", "words"),
     [
         ({"w": 1, "b": 2}, {"w": 1}, "v: got a dict with 'w', expected a dict with 'w', 'b'"),
+        ({"w": 1}, {"v": 1}, "v: got a dict with 'v', expected a dict with 'w'"),
         ({"a": [1, 2]}, {"a": [1, 2, 3]}, r"v\['a'\]: got a list of 3, expected a list of 2"),
         ([(1, 2)], [5], r"v\[0\]: got int, expected a tuple of 2"),
         ({}, {"a": 1}, "v: got a dict with 'a', expected a dict with nothing"),

@@ -280,6 +280,9 @@ def test_names_of_numpy_are_understood():
     x = leaf(_MATRIX)
     np.testing.assert_array_equal(np.sum(a=x, axis=1).data, _MATRIX.sum(1))
     np.testing.assert_array_equal(np.swapaxes(x, axis1=0, axis2=1).data, _MATRIX.T)
+    np.testing.assert_array_equal(np.flip(m=x, axis=1).data, _MATRIX[:, ::-1])
+    np.testing.assert_array_equal(np.roll(a=x, shift=1).data, np.roll(_MATRIX, 1))
+    np.testing.assert_array_equal(np.clip(a=x, a_min=0.5, a_max=None).data, _MATRIX.clip(0.5))
     np.testing.assert_array_equal(np.concatenate([x, x], axis=1, dtype=None).shape, (2, 6))
 
 
@@ -364,6 +367,13 @@ def test_assigning_a_recorded_tensor_to_a_slice_of_an_array_is_refused():
         array[:] = leaf([1.0, 2.0])
     array[:] = Tensor([1.0, 2.0])
     np.testing.assert_array_equal(array, [1.0, 2.0])
+
+
+def test_at_with_fewer_values_than_indices():
+    """np.add.at spreads its values over a table of indices, also where nothing is recorded."""
+    t, table, v = Tensor(np.zeros(4)), np.array([[0, 1], [2, 1], [3, 0]]), np.array([1.0, 10.0])
+    np.add.at(t, table, v)
+    np.testing.assert_array_equal(t.data, [11.0, 20.0, 1.0, 1.0])
 
 
 def test_our_functions_are_the_same_functions():

@@ -11,16 +11,15 @@ import tinygrad_course as tc
 
 
 @pytest.mark.parametrize("module", [tc, tc.nn, tc.optim, tc.viz], ids=lambda m: m.__name__)
-def test_all_is_sorted_and_complete(module):
-    """__all__ is sorted, and every name in it exists."""
-    assert sorted(module.__all__) == list(module.__all__) or module is not tc
+def test_all_is_complete(module):
+    """Every name in __all__ exists, once."""
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
         assert getattr(module, name) is not None
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in tc.__all__ if n not in ("__version__", "errors", "nn", "optim", "viz")]
+    "name", [n for n in tc.__all__ if not n.startswith("__") and callable(getattr(tc, n))]
 )
 def test_public_functions_are_documented(name):
     """Everything in the façade has a docstring with at least one full sentence."""
@@ -32,7 +31,8 @@ def test_slow_packages_load_only_when_used():
     code = (
         "import sys, tinygrad_course;"
         "print([m for m in ('graphviz','pygraphviz','matplotlib','safetensors','sklearn','scipy',"
-        "'rich','typer') if m in sys.modules])"
+        "'rich','typer','tinygrad_course.linalg','tinygrad_course.fft','tinygrad_course.special',"
+        "'tinygrad_course.checking','tinygrad_course.viz','numpy.random') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -477,7 +477,9 @@ def test_positional_arguments_are_numpys():
     """NumPy's order of arguments holds, `out` included, which may stand there as None."""
     x = distinct(0, (2, 3))
     t = Tensor(x)
-    np.testing.assert_array_equal(np.sum(t, 1, None, None, True).data, np.sum(x, 1, None, None, True))
+    np.testing.assert_array_equal(
+        np.sum(t, 1, None, None, True).data, np.sum(x, 1, None, None, True)
+    )
     np.testing.assert_array_equal(np.max(t, 1, None, True).data, np.max(x, 1, None, True))
     np.testing.assert_array_equal(np.var(t, 0, None, None, 1).data, np.var(x, 0, None, None, 1))
     np.testing.assert_array_equal(np.cumsum(t, 1, float).data, np.cumsum(x, 1, float))

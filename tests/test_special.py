@@ -1,5 +1,6 @@
 """scipy.special on Tensors: SciPy's values, right derivatives, and SciPy only when it is needed."""
 
+import doctest
 import math
 import subprocess
 import sys
@@ -137,6 +138,15 @@ def test_no_new_rule_is_needed_for_numpys_own():
     x = leaf([0.5, -1.0])
     np.testing.assert_array_equal(sc.sinc(x).data, np.sinc(x.data))
     np.testing.assert_allclose(special.softplus(x).data, np.log1p(np.exp(x.data)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_example_of_a_row_runs(name):
+    """The example in a row's documentation shows what really comes out."""
+    test = doctest.DocTestParser().get_doctest(FUNCTIONS[name].__doc__ or "", {}, name, None, 0)
+    said = []
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not said, "".join(said)
 
 
 # ---- special places ---------------------------------------------------------------------------

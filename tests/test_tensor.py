@@ -140,7 +140,7 @@ _READS = {
     "multiply": lambda a, b: a * b,
     "exp": lambda a, b: tc.exp(a) + b * 1,
     "where": lambda a, b: tc.where(a > 0, a, b),
-    "inverse": lambda a, b: tc.inv(a[:, :2]) + b[:, :2],
+    "inverse": lambda a, b: tc.linalg.inv(a[:, :2]) + b[:, :2],
 }
 
 

@@ -165,7 +165,7 @@ def test_third_order():
 _STEPS = {
     "tanh": tc.tanh,
     "product": lambda x: x * x[::-1],
-    "matrix": lambda x: tc.tanh(A.T @ (A @ x)),
+    "matrix": lambda x: tc.tanh(A.T @ (A @ x) / 4),
     "mean": lambda x: x - x.mean(),
     "softmax": lambda x: tc.softmax(x, axis=0),
     "quotient": lambda x: x / (1 + (x * x).sum()),
@@ -195,16 +195,20 @@ def test_products_agree_with_differences_and_with_each_other(names, seed):
     value, along = jvp(f, (x,), (v,))
     again, pull = vjp(f, x)
     expected = f(x)
-    np.testing.assert_allclose(value, expected, rtol=1e-13)
-    np.testing.assert_allclose(again, expected, rtol=1e-13)
-    np.testing.assert_allclose(along, differences(f, x, v), atol=1e-7, rtol=1e-6)
-    np.testing.assert_allclose(along, matrix @ v, atol=1e-12)
-    np.testing.assert_allclose(pull(u)[0], u @ matrix, atol=1e-12)
-    np.testing.assert_allclose(grad(loss)(x), 2 * f(x) @ matrix, atol=1e-11)
     second = hessian(loss)(x)
-    np.testing.assert_allclose(second, second.T, atol=1e-10)
-    np.testing.assert_allclose(hvp(loss)(x, v), second @ v, atol=1e-9)
-    np.testing.assert_allclose(second @ v, differences(grad(loss), x, v), atol=1e-6, rtol=1e-5)
+    for found, wanted, error in [
+        (value, expected, 0),
+        (again, expected, 0),
+        (along, matrix @ v, 1e-13),
+        (pull(u)[0], u @ matrix, 1e-13),
+        (grad(loss)(x), 2 * expected @ matrix, 1e-13),
+        (second, second.T, 1e-12),
+        (hvp(loss)(x, v), second @ v, 1e-12),
+        (along, differences(f, x, v, 1e-4), 1e-7),
+        (second @ v, differences(grad(loss), x, v, 1e-4), 1e-7),
+    ]:
+        scale = max(1.0, np.max(np.abs(second)), np.max(np.abs(matrix)))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=error * scale)
 
 
 _MATRIX = A @ A.T + 3 * np.eye(3)
@@ -214,11 +218,11 @@ _MATRIX = A @ A.T + 3 * np.eye(3)
     ("f", "x"),
     [
         (lambda x: tc.matmul(x, x.T), A),
-        (lambda x: tc.inv(x), _MATRIX),
-        (lambda x: tc.slogdet(x)[1], _MATRIX),
+        (np.linalg.inv, _MATRIX),
+        (lambda x: np.linalg.slogdet(x)[1], _MATRIX),
         (lambda x: x.max(axis=1), A),
         (lambda x: tc.softmax_cross_entropy(x, np.array([0, 2, 1])), A),
-        (lambda x: tc.batch_norm(x)[0], A),
+        (lambda x: tc.batch_norm(x, B, None, eps=1e-5)[0], A),
         (lambda x: tc.where(x > 0, tc.exp(x), x), A),
         (lambda x: x[np.array([0, 0, 2])], A),
         (lambda x: x.astype(np.float32).astype(float), A.astype(np.float32).astype(float)),
@@ -244,7 +248,12 @@ def test_hvp_drives_newton_cg():
 
     start = np.array([-1.2, 1.0, 0.8])
     found = optimize.minimize(
-        rosenbrock, start, method="Newton-CG", jac=grad(rosenbrock), hessp=hvp(rosenbrock)
+        rosenbrock,
+        start,
+        method="Newton-CG",
+        jac=grad(rosenbrock),
+        hessp=hvp(rosenbrock),
+        options={"xtol": 1e-10},
     )
     assert found.success
     np.testing.assert_allclose(found.x, 1, atol=1e-6)
@@ -352,7 +361,7 @@ def test_a_gradient_that_does_not_exist_is_zeros():
     )
     assert grad(lambda x: 3.0)(np.ones(2)).tolist() == [0, 0]
     assert grad(lambda x: Tensor(x.data).sum())(np.ones(2)).tolist() == [0, 0]
-    assert jacobian(lambda x: tc.zeros_like(x))(np.ones(2)).tolist() == [[0, 0], [0, 0]]
+    assert jacobian(tc.zeros_like)(np.ones(2)).tolist() == [[0, 0], [0, 0]]
     assert jvp(lambda x: (x, 5.0), (2.0,), (1.0,))[1] == (1.0, 0.0)
     assert hessian(lambda x: x.sum())(np.ones(2)).tolist() == [[0, 0], [0, 0]]
     assert vjp(lambda x: 3.0, np.ones(2))[1](1.0)[0].tolist() == [0, 0]
@@ -389,7 +398,7 @@ def test_nothing_is_left_behind():
     assert w.grad is None
     assert not calls._open
 
-    def fails(x):
+    def fails(*_args):
         raise KeyError("inside")
 
     for call in (grad(fails), jacobian(fails), hvp(fails)):
@@ -454,7 +463,7 @@ def test_gradients_have_the_nesting_of_the_argument():
 def test_leaves_without_derivative_pass_and_have_none():
     """Whole numbers, booleans, texts, None and integer arrays go in as they are."""
     argument = {
-        "x": [1.0, np.float32(2), 1 + 1j, np.ones(2)],
+        "x": [1.0, np.float32(2), 3 + 4j, np.ones(2)],
         "rest": (1, True, "text", None, np.arange(2), Tensor([1, 2]), len),
     }
 
@@ -467,7 +476,7 @@ def test_leaves_without_derivative_pass_and_have_none():
 
     found = grad(f)(argument)
     assert found["rest"] == (None,) * 7
-    assert [complex(np.sum(g)) for g in found["x"]] == [4, 2, 2 * 2 * (1 - 1j), 2]
+    np.testing.assert_allclose([np.sum(g) for g in found["x"]], [50, 25, 12 - 16j, 2], rtol=1e-14)
 
 
 def test_a_default_dict_stays_one():
@@ -564,6 +573,18 @@ def test_an_inner_result_that_depends_on_an_outer_argument_is_recorded():
     assert found.tolist() == [1 + 8, 1 + 24]
 
 
+def test_results_of_one_call_are_of_one_kind():
+    """Where one result depends on a recorded Tensor, the others are Tensors too."""
+    w = leaf([1.0, 2.0])
+    value, slope = value_and_grad(lambda x: (x * x + w).sum())(np.ones(2))
+    assert isinstance(value, Tensor)
+    assert isinstance(slope, Tensor)
+    assert value.requires_grad
+    assert not slope.requires_grad
+    value.backward()
+    assert w.grad.tolist() == [1, 1]
+
+
 def test_jacobian_inside_a_differentiated_function():
     """grad of a function that uses the whole Jacobian of another one."""
 
@@ -597,7 +618,7 @@ def test_backward_around_transforms():
 
 
 def test_a_module_captured_by_the_function():
-    """With recording on, what depends on a module's parameters is recorded; in no_grad it is not."""
+    """What depends on a module's parameters is recorded where recording is on, and only there."""
     model = nn.Linear(3, 1, dtype=float)
     f = grad(lambda x: (model(x) ** 2).sum())
     with tc.no_grad():
@@ -751,8 +772,8 @@ def test_jvp_of_complex_functions(f):
     v = np.array([0.3 - 1j, 1 + 1j, 2j])
     _, along = jvp(f, (Z,), (v,))
     np.testing.assert_allclose(along, differences(lambda z: np.asarray(f(z)), Z, v), rtol=1e-8)
-    u = along.conj() * (1 + 0.5 * (along.dtype.kind == "c") * 1j)
-    (back,) = vjp(f, Z)[1](u.astype(along.dtype))
+    u = along.conj() * (1 + 0.5j) if along.dtype.kind == "c" else along + 1
+    (back,) = vjp(f, Z)[1](u)
     np.testing.assert_allclose((u * along).sum().real, (back * v).sum().real, rtol=1e-12)
 
 
@@ -819,7 +840,7 @@ ONES = np.ones(3)
         (lambda: grad(tc.sin, argnums=1)(1.0), ArgumentError, "argument 1 .* 1 positional"),
         (lambda: grad(lambda x: x)(x=1.0), ArgumentError, "argument 0 .* 0 positional"),
         (lambda: hvp(lambda x: x)(1.0), ArgumentError, r"got 1 arguments.*hvp\(f\)\(x, v\)"),
-        (lambda: hvp(lambda x: x)(), ArgumentError, "got 0 arguments"),
+        (hvp(lambda x: x), ArgumentError, "got 0 arguments"),
         (lambda: hvp(lambda x: x.sum())(ONES, np.ones(2)), ShapeError, r"vector: .*\(2,\).*\(3,\)"),
         (lambda: hvp(lambda x: x.sum())(ONES, 1j * ONES), DtypeError, "hvp: vector: got complex"),
         (lambda: vjp(tc.sin, ONES)[1](1.0), ShapeError, r"upstream gradient: .*\(\).*\(3,\)"),
@@ -845,10 +866,10 @@ def test_what_cannot_be_differentiated_is_refused(call, error, words):
         call()
 
 
-def test_a_numpy_function_without_rule_is_named_inside_a_transform():
-    """History is never lost silently inside a transform either."""
-    with pytest.raises(UnsupportedFunctionError, match="nanmedian|history"):
-        grad(lambda x: np.nanmedian(x))(ONES)
+def test_history_is_not_lost_inside_a_transform():
+    """An argument cannot become a plain array unnoticed: that would give zeros for a gradient."""
+    with pytest.raises(UnsupportedFunctionError, match="lose its history"):
+        grad(lambda x: Tensor(np.asarray(x)).sum())(ONES)
 
 
 def test_a_value_that_the_caller_used_up_is_named():

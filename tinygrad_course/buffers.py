@@ -34,8 +34,10 @@ _last_write = 0
 def owner(array: Any) -> Any:
     """Return the array at the end of the chain of bases: the one that views share."""
     base = getattr(array, "base", None)
-    while isinstance(base, np.ndarray):
-        array, base = base, base.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        base = getattr(base, "base", None)  # as_strided puts an object of its own in between
     return array
 
 

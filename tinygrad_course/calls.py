@@ -22,10 +22,12 @@ from tinygrad_course.graph import (
     SCOPE,
     Node,
     Value,
+    accumulate,
     ancestors,
     enable_grad,
     gradients_of,
     tick,
+    walk,
 )
 from tinygrad_course.primitive import Primitive, _child, _output, nothing
 from tinygrad_course.tensor import Tensor
@@ -119,13 +121,17 @@ class Call:
         value: what the function returned, without `aux`.
         outputs: its leaves: Tensors, and None for what is None.
         aux: what else it returned.
-        outer: whether the value depends on a recorded Tensor of the caller's.
+        order: the operations between targets and outputs, newest first.
+        closed: whether nothing among them leads out of the call.
+        outer: whether results of the call are to be recorded outside.
     """
 
     __slots__ = (
         "aux",
+        "closed",
         "given",
         "name",
+        "order",
         "outer",
         "outputs",
         "recording",
@@ -167,8 +173,13 @@ class Call:
         if has_aux:
             self.value, self.aux = _parted(name, result)
         self.outputs = [_result(name, leaf) for leaf in nested.leaves(self.value)]
-        recorded = [out for out in self.outputs if out is not None]
-        self.outer = self.recording and any(depending(recorded, self.started))
+        recorded = [out for out in self.outputs if out is not None and out._needs]
+        nodes = [out._node for out in recorded]
+        order = ancestors((n for n in nodes if n is not None), self.started)
+        self.closed = not _leads_out(nodes, order, self.started)
+        ends = {t._node for t in self.targets}
+        self.order = [node for node in order if node not in ends]
+        self.outer = self.recording and not self.closed
 
     def pull(self, starts: Sequence[Any], *, create: bool, retain: bool) -> list[Any]:
         """Return one gradient per target, zeros where nothing depends on it, as Tensors.
@@ -183,6 +194,8 @@ class Call:
             for out, start in zip(self.outputs, starts, strict=True)
             if out is not None and out._needs and start is not None
         ]
+        if self.closed and not create:
+            return self._swept(roots, retain)
         found = gradients_of(
             [root for root, _ in roots],
             self.targets,
@@ -194,6 +207,23 @@ class Call:
             Tensor(np.zeros_like(t._data)) if g is None else g if create else Tensor(g)
             for t, g in zip(self.targets, found, strict=True)
         ]
+
+    def _swept(self, roots: Sequence[tuple[Any, Any]], retain: bool) -> list[Any]:
+        """Walk back as `backward` does: faster, and right where nothing leads out of the call."""
+        nodes = [t._node for t in self.targets]
+        try:
+            for root, start in roots:
+                have = root._node.grad
+                root._node.grad = start if have is None else have + start
+            walk(self.order, accumulate, retain_graph=retain)  # there are no leaves to add to
+            # Copies, because what arrives may be shared.
+            return [
+                Tensor(np.zeros_like(t._data) if node.grad is None else node.grad.copy())
+                for t, node in zip(self.targets, nodes, strict=True)
+            ]
+        finally:
+            for node in (*self.order, *nodes):
+                node.grad = None
 
     def structured(self, found: Sequence[Any]) -> tuple[Any, ...]:
         """Return one thing per target in the containers of the arguments, None at other leaves."""
@@ -210,11 +240,26 @@ class Call:
             recording: whether to give out Tensors, all of them, where one result depends on a
                 recorded Tensor of the caller's.
         """
-        values = [r for r in results if isinstance(r, Value)]
+        # Where the value leads nowhere, only what stands beside it (in `aux`) may.
+        closed = {id(out) for out in self.outputs} if self.closed else set()
+        values = [r for r in results if isinstance(r, Value) and r._needs and id(r) not in closed]
         flags = depending(values, self.started) if recording else [False] * len(values)
         outer = {id(v) for v, flag in zip(values, flags, strict=True) if flag}
         tensors = self.tensors or bool(outer)
         return [_carried(r, tensors, id(r) in outer) for r in results]
+
+
+def _leads_out(roots: Sequence[Node | None], order: Sequence[Node], started: int) -> bool:
+    """Whether a recorded result depends on anything outside the call; see `depending`."""
+    if any(root is None or root.time <= started for root in roots):
+        return True
+    if _open and any(id(node) in _open for node in order):
+        return True
+    for node in order:
+        for parent in node.parents:
+            if parent is not None and (type(parent) is not Node or parent.time <= started):
+                return True
+    return False
 
 
 def _argument(name: str, args: Sequence[Any], index: int) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from tinygrad_course.errors import ArgumentError
@@ -21,10 +20,8 @@ def children(tree: Any) -> dict[Any, Any] | None:
         return tree
     if isinstance(tree, list | tuple):
         return dict(enumerate(tree))
-    if is_dataclass(tree) and not isinstance(tree, type):
-        names = (field.name for field in fields(tree))
-        return {name: getattr(tree, name) for name in names if hasattr(tree, name)}
-    return None
+    names = getattr(type(tree), "__dataclass_fields__", ())
+    return {n: getattr(tree, n) for n in names if hasattr(tree, n)} if names else None
 
 
 def leaves(tree: Any) -> list[Any]:

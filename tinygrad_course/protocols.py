@@ -245,7 +245,9 @@ def _at(ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
             f"or pass the value's .numpy()"
         )
     if not records(target, *values):
-        plain = [v._data if isinstance(v, Value) else v for v in values]
+        # In the shape of the index: NumPy 2.4's fast path reads past the end of shorter values.
+        shape = np.empty(np.shape(target), dtype=bool)[key].shape
+        plain = [np.broadcast_to(_raw(v), shape) for v in values]
         ufunc.at(target._data, key, *plain)
         note_write(target._data, name)
         name_line(target._data)
@@ -271,6 +273,8 @@ def apply_function(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
         kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+        if not args:  # the inputs came by NumPy's names for them, which are not ours
+            args, kwargs = _fitted(function, args, kwargs, refused(function, "", kwargs))
     try:
         result = ours(*args, **kwargs)
     except TypeError as error:
@@ -292,11 +296,16 @@ def _fitted(
         bound = signature.bind(*args, **kwargs)
     except (TypeError, ValueError):
         raise error from None
-    positional, keywords = [], {}
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
     by_position = True
     for name, parameter in signature.parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise error
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += bound.arguments.get(name, ())
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            keywords.update(bound.arguments.get(name, {}))
+            continue
         given = name in bound.arguments
         value = bound.arguments.get(name)
         idle = not given or value is parameter.default
@@ -343,6 +352,11 @@ DESCRIBING = (
     np.isfortran,
     np.save,
     np.savetxt,
+    np.diag_indices_from,
+    np.tril_indices_from,
+    np.triu_indices_from,
+    np.ravel_multi_index,
+    np.unravel_index,
 )
 NUMPY_FUNCTIONS.update({function: _described(function) for function in DESCRIBING})
 

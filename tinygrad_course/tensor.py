@@ -397,8 +397,7 @@ class Tensor(Value):
     def reshape(self, *shape: Any, order: str = "C") -> Tensor:
         """Return the elements in another shape; one size may be -1."""
         sizes = shape[0] if len(shape) == 1 else shape
-        options = {} if order == "C" else {"order": order}
-        result: Tensor = functions.reshape(self, sizes, **options)
+        result: Tensor = functions.reshape(self, sizes, order)
         return result
 
     def transpose(self, *axes: Any) -> Tensor:

@@ -7,8 +7,12 @@ wrong elements is described instead.
 
 from __future__ import annotations
 
+import inspect
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, permutations
 from typing import Any
 
 import numpy as np
@@ -21,8 +25,14 @@ from tinygrad_course.checking.tape import Tape, backward_with, taped
 MOST_DIAGONAL = 200
 """Up to how many elements the diagonal of a Jacobian is computed; each is a backward pass."""
 
-MOST_PASSES = 600
+MOST_PASSES = 1000
 """How many mistakes are acted out at most; each is a backward pass."""
+
+MOST_WORK = 2e8
+"""How many elements all these passes may compute."""
+
+MOST_NUMBERS = 10_000
+"""Larger constant arrays are not searched for a number that they repeat."""
 
 
 @dataclass(frozen=True)
@@ -72,31 +82,40 @@ def explain(
 ) -> dict[str, str]:
     """Return the proved cause by input name, for the inputs that have one."""
     tape, outputs, leaves = _recorded(subject)
-    found: dict[str, list[str]] = {}
-    for item in evidence:
-        found[item.name] = list(_repairs(subject, item, tape, weights))
-    acted = _acted_out(tape, outputs, leaves, weights, analytic, evidence) if tape else []
-    if tape and not acted:
+    constants = list(_constants(subject, tape))
+    found = {
+        item.name: list(_repairs(subject, item, tape, weights, constants)) for item in evidence
+    }
+    if tape is not None:
+        acted = _acted_out(tape, outputs, leaves, weights, analytic, evidence)
+        everywhere = [t for t, names in acted.items() if len(names) == len(evidence)]
         for item in evidence:
-            if _diagonal_only(item, outputs, leaves, weights):
+            # A mistake that explains all wrong inputs is likelier than one for each.
+            mine = everywhere or [t for t, names in acted.items() if item.name in names]
+            found[item.name] += mine
+            if not mine and _diagonal_only(item, outputs, leaves, weights):
                 found[item.name].append(
                     "the coupling between the elements is left out: this is the diagonal of the "
                     "Jacobian alone, as if each result depended on its own element only"
                 )
     causes = {}
     for item in evidence:
-        texts = _distinct(found[item.name] + acted)
-        if texts:
-            causes[item.name] = " OR ".join(texts[:4]) + (
-                f" OR {len(texts) - 4} more that cannot be told apart here"
-                if len(texts) > 4
-                else ""
-            )
-        else:
-            pattern = _pattern(item)
-            if pattern:
-                causes[item.name] = pattern
+        texts = _distinct(found[item.name])
+        text = _joined(texts) if texts else _pattern(item)
+        if text:
+            causes[item.name] = text
     return causes
+
+
+SHOWN = 6
+"""Alternatives that are spelled out."""
+
+
+def _joined(texts: Sequence[str]) -> str:
+    more = len(texts) - SHOWN
+    return " OR ".join(texts[:SHOWN]) + (
+        f" OR {more} more that cannot be told apart here" if more > 0 else ""
+    )
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:
@@ -116,49 +135,55 @@ def _recorded(subject: Subject) -> tuple[Tape | None, list[Any], dict[str, Any]]
 
 
 def _repairs(
-    subject: Subject, item: Evidence, tape: Tape | None, weights: Results
+    subject: Subject,
+    item: Evidence,
+    tape: Tape | None,
+    weights: Results,
+    constants: Sequence[tuple[float, str]],
 ) -> Iterator[str]:
     """Yield the repairs of one input's gradient that agree with the measurement."""
-    if not item.comparisons:
+    if not item.comparisons or item.analytic.shape != item.point.shape:
         return
     a = item.analytic[item.places]
-    if item.analytic.shape == item.point.shape:
-        yield from _factors(item, a, _sizes(subject, item, tape, weights))
-        if item.analytic.ndim == 2 and len(set(item.analytic.shape)) == 1:
-            turned = item.analytic.T[item.places]
-            if not np.array_equal(turned, a) and item.agrees(turned):
-                yield "the gradient is transposed"
-        yield from _penalties(item, a)
     if subject.hand_written:
         yield from _upstream(subject, item, weights)
+    yield from _factors(item, a, [*_USUAL, *_lengths(subject, tape, weights), *constants])
+    yield from _reordered(item, a)
+    yield from _penalties(item, a)
+
+
+_USUAL = [
+    (2.0, "a 2 too many, such as that of a square whose cost has 1/2"),
+    (0.5, "a 1/2 too many, or the 2 of a square is missing"),
+]
 
 
 def _factors(item: Evidence, a: np.ndarray, sizes: Sequence[tuple[float, str]]) -> Iterator[str]:
     numeric = item.numeric
-    size = float(a @ a)
-    if not size:
+    with np.errstate(all="ignore"):
+        top = float(np.max(np.abs(a), initial=0.0))
+        scaled = a / top if top else a  # squares of very small or large numbers leave the range
+        repair = float(scaled @ (numeric / top)) / float(scaled @ scaled) if top else 0.0
+    if not np.isfinite(repair) or repair == 0 or not item.agrees(repair * a):
         return
-    repair = float(a @ numeric) / size
-    if repair == 0 or abs(repair - 1) < 1e-9 or not item.agrees(repair * a):
+    if abs(repair - 1) < 1e-9:
         return
     factor = 1 / repair
-    sign = "the sign is wrong" if factor < 0 else ""
     if np.isclose(factor, -1, rtol=1e-6):
-        yield sign
+        yield "the sign is wrong"
         return
-    text = f"{sign} and " * bool(sign) + f"the gradient is {abs(factor):.6g} times the right one"
-    origins = [origin for value, origin in sizes if np.isclose(abs(factor), value, rtol=1e-5)]
-    yield text + (f": {' or '.join(_distinct(origins)[:4])}" if origins else "")
+    origins = _distinct(
+        [text for value, text in sizes if np.isclose(abs(factor), value, rtol=2e-6)]
+    )
+    if np.sum(numeric != 0) < 2 and not origins:
+        return  # of one number everything is a multiple
+    sign = "the sign is wrong and " if factor < 0 else ""
+    text = f"{sign}the gradient is {abs(factor):.6g} times the right one"
+    yield text + (f": {' or '.join(origins[:SHOWN])}" if origins else "")
 
 
-def _sizes(
-    subject: Subject, item: Evidence, tape: Tape | None, weights: Results
-) -> list[tuple[float, str]]:
-    """Return the factors that people lose or gain, each with its likely origin."""
-    known = [
-        (2.0, "a 2 too many, such as that of a square whose cost has 1/2"),
-        (0.5, "a 1/2 too many, or the 2 of a square is missing"),
-    ]
+def _lengths(subject: Subject, tape: Tape | None, weights: Results) -> Iterator[tuple[float, str]]:
+    """Yield the counts that people lose or gain, each with its likely origin."""
     lengths: dict[int, str] = {}
     for name, point in subject.points.items():
         for axis, n in enumerate(point.shape):
@@ -167,55 +192,99 @@ def _sizes(
     for w in weights:
         for axis, n in enumerate(np.shape(w)):
             lengths.setdefault(n, f"the length {n} of axis {axis} of the result")
+        lengths.setdefault(np.size(w), f"the number {np.size(w)} of elements of the result")
+    for x in getattr(subject, "inputs", ()):
+        for n in np.shape(x) if isinstance(x, np.ndarray) else ():
+            lengths.setdefault(n, f"the length {n} of an axis of an input")
     for step in tape.steps if tape else []:
-        for x in step.inputs:
-            for n in np.shape(x):
+        for x in (*step.inputs, step.result):
+            for n in (*np.shape(x), np.size(x)) if isinstance(x, np.ndarray) else ():
                 lengths.setdefault(n, f"the length {n} of an axis in {step.name} at {step.line}")
     for n, origin in lengths.items():
         if n > 1:
-            known += [
-                (float(n), f"{origin}, the batch size m or the N of a mean: its 1/{n} is missing"),
-                (1 / n, f"{origin}: it is divided by that once too often"),
-            ]
-    for value, origin in _constants(tape):
-        if value not in (0.0, 1.0):
-            known += [
-                (abs(value), f"the constant {value:g} of {origin} counts once too often"),
-                (1 / abs(value), f"the constant {value:g} of {origin} is missing"),
-            ]
-    del item
-    return known
+            yield float(n), f"{origin}, the batch size m or the N of a mean: its 1/{n} is missing"
+            yield 1 / n, f"{origin}, the batch size m or the N of a mean: a 1/{n} too many"
 
 
-def _constants(tape: Tape | None) -> Iterator[tuple[float, str]]:
-    """Yield the numbers that stand in the graph, such as a keep probability or a λ."""
+def _constants(subject: Subject, tape: Tape | None) -> Iterator[tuple[float, str]]:
+    """Yield the numbers of the function, such as a keep probability or a λ, and their inverses."""
+    seen = set()
+    for value, origin in (*_named_numbers(subject), *_recorded_numbers(tape)):
+        size = abs(value)
+        if size in (0.0, 1.0) or not np.isfinite(size) or (size, origin) in seen:
+            continue
+        seen.add((size, origin))
+        yield size, f"the constant {value:g} ({origin}) counts once too often"
+        yield 1 / size, f"the constant {value:g} ({origin}) is missing"
+
+
+def _named_numbers(subject: Subject) -> Iterator[tuple[float, str]]:
+    """Yield the numbers that the function reads under a name."""
+    for name, point in subject.points.items():
+        if point.ndim == 0:
+            yield float(point), name
+    try:
+        known = inspect.getclosurevars(getattr(subject, "f", None))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not written in Python
+        return
+    for name, value in {**known.globals, **known.nonlocals}.items():
+        if isinstance(value, float | int | np.floating) and not isinstance(value, bool):
+            yield float(value), name
+
+
+def _recorded_numbers(tape: Tape | None) -> Iterator[tuple[float, str]]:
     for step in tape.steps if tape else []:
         where = f"{step.name} at {step.line}"
-        for x in step.inputs:
-            if isinstance(x, float | int | np.generic) or (x is not None and np.ndim(x) == 0):
-                if np.isrealobj(x) and np.isfinite(float(x)):
-                    yield float(x), where
-        for value in step.params.values():
+        for x, parent in zip(step.inputs, step.node.parents, strict=True):
+            if x is None or parent is not None:
+                continue
+            values = np.unique(np.asarray(x)) if np.size(x) < MOST_NUMBERS else np.zeros(0)
+            if values.dtype.kind not in "biuf":
+                continue
+            different = values[values != 0]
+            if different.size == 1:  # a number, or a mask that is already divided by keep_prob
+                yield float(different[0]), where
+        for name, value in step.params.items():
             if isinstance(value, float):
-                yield value, where
+                yield value, f"{name} of {where}"
+
+
+def _reordered(item: Evidence, a: np.ndarray) -> Iterator[str]:
+    """Yield the repairs that put the elements elsewhere."""
+    shape = item.analytic.shape
+    for axes in permutations(range(len(shape))) if 2 <= len(shape) <= 4 else ():
+        turned = np.transpose(item.analytic, axes)
+        if axes == tuple(range(len(shape))) or turned.shape != shape:
+            continue
+        values = turned[item.places]
+        if not np.array_equal(values, a) and item.agrees(values):
+            yield "the gradient is transposed" + (f": axes {axes}" if len(shape) > 2 else "")
+    if len(shape) == 2:
+        filled = item.analytic.reshape(shape, order="C").ravel().reshape(shape, order="F")
+        values = filled[item.places]
+        if not np.array_equal(values, a) and item.agrees(values):
+            yield "the gradient was reshaped where it should be transposed"
+    for axis, n in enumerate(shape):
+        values = np.flip(item.analytic, axis)[item.places]
+        if n > 1 and not np.array_equal(values, a) and item.agrees(values):
+            yield f"the gradient runs backwards along axis {axis}"
 
 
 def _penalties(item: Evidence, a: np.ndarray) -> Iterator[str]:
     """Yield the repairs by a term that a penalty on the weights would give."""
     point = item.point[item.places]
     missing = item.numeric - a
-    for direction, word in ((point, "w"), (np.sign(point), "sgn(w)")):
+    signs = np.sign(point)
+    for direction, word in ((point, "w"), (signs, "sgn(w)")):
         size = float(direction @ direction)
-        if not size:
-            continue
+        if not size or direction.size < 3 or len(set(signs[signs != 0])) < 2:
+            continue  # too little to recognise a pattern
         factor = float(direction @ missing) / size
-        if abs(factor) > 1e-12 and item.agrees(a + factor * direction) and direction.size > 1:
-            if np.allclose(missing, a * float(a @ missing) / max(float(a @ a), 1e-300), rtol=1e-5):
-                continue  # the whole gradient is a multiple of w: nothing is told apart
-            kind = "is missing" if factor > 0 else "counts twice or has the wrong sign"
-            yield (
-                f"a regularization term {kind}: the difference is {abs(factor):.6g} times {word}"
-            )
+        if not abs(factor) > 1e-12 or not item.agrees(a + factor * direction):
+            continue
+        # If the right gradient is itself such a term, a wrong factor explains it as well.
+        kind = "is missing" if factor > 0 else "counts twice, or too much"
+        yield f"a regularization term {kind}: the difference is {abs(factor):.6g} times {word}"
 
 
 def _upstream(subject: Subject, item: Evidence, weights: Results) -> Iterator[str]:
@@ -245,21 +314,31 @@ def _acted_out(
     weights: Results,
     analytic: dict[str, Any],
     evidence: Sequence[Evidence],
-) -> list[str]:
-    """Return the mistakes that give exactly the wrong gradient, for all wrong inputs at once."""
+) -> dict[str, list[str]]:
+    """Return the mistakes that give exactly the wrong gradients, with the inputs they explain."""
     right = backward_with(outputs, weights, leaves)
-    for item in evidence:  # the graph must be the function that was measured
-        whole = right[item.name]
-        if whole is None or not item.agrees(np.asarray(whole)[item.places]):
-            return []
-    wrong = [item.name for item in evidence]
-    proved = []
-    for count, mistake in enumerate(mistakes(tape.steps)):
-        if count >= MOST_PASSES:
-            break
-        given = _passed(lambda m=mistake: backward_with(outputs, weights, leaves, m.change))
-        if given is not None and all(_same(given[name], analytic[name]) for name in wrong):
-            proved.append(mistake.text)
+    # The graph must be the function that was measured.
+    wrong = [
+        item.name
+        for item in evidence
+        if right[item.name] is not None and item.agrees(np.asarray(right[item.name])[item.places])
+    ]
+    if len(wrong) < len(evidence):
+        return {}
+    work = sum(np.size(step.result) for step in tape.steps) + sum(w.size for w in weights)
+    most = min(MOST_PASSES, int(MOST_WORK / max(work, 1)))
+    proved = {}
+    for mistake in islice(mistakes(tape.steps), most):
+        given = _passed(partial(backward_with, outputs, weights, leaves, mistake.change))
+        if given is None:
+            continue
+        names = [
+            name
+            for name in wrong
+            if _same(given[name], analytic[name]) and not _same(given[name], right[name])
+        ]
+        if names:
+            proved[mistake.text] = names
     return proved
 
 
@@ -307,13 +386,21 @@ def _pattern(item: Evidence) -> str | None:
     wrong = np.array([c.place for c in item.comparisons if c.verdict == "fail"])
     if not len(wrong) or len(wrong) == len(item.comparisons) or item.point.ndim == 0:
         return None
+    shape = item.point.shape
     if len(wrong) == 1:
         place = ", ".join(map(str, wrong[0]))
-        return f"one element alone is wrong, [{place}]: look at a boundary or at an index there"
+        ends = all(k in (0, n - 1) for k, n in zip(wrong[0], shape, strict=True))
+        corner = "a corner" if ends and len(shape) > 1 else "look at a boundary or an index there"
+        return f"one element alone is wrong, [{place}]: {corner}"
     for axis in range(item.point.ndim):
-        if len(set(wrong[:, axis])) == 1 and item.point.shape[axis] > 1:
-            word = {0: "row", 1: "column"}.get(axis, "slice") if item.point.ndim == 2 else "slice"
+        if len(set(wrong[:, axis])) == 1 and shape[axis] > 1:
+            word = {0: "row", 1: "column"}.get(axis, "slice") if len(shape) == 2 else "slice"
             return f"all wrong elements lie in {word} {wrong[0, axis]} (axis {axis})"
+    low, high = wrong.min(axis=0), wrong.max(axis=0) + 1
+    if np.prod(high - low) <= item.point.size / 2:
+        block = ", ".join(f"{i}:{j}" for i, j in zip(low, high, strict=True))
+        ends = all(i == 0 or j == n for i, j, n in zip(low, high, shape, strict=True))
+        return f"all wrong elements lie in the block [{block}]" + ", a corner" * bool(ends)
     return None
 
 

@@ -33,7 +33,7 @@ def gradcheck(
     *inputs: Any,
     order: int = 1,
     seed: int | None = None,
-    max_elements: int = 1000,
+    max_elements: int = 10_000,
     freeze: bool = False,
     explore: bool = False,
     progress: Progress | None = None,
@@ -155,7 +155,7 @@ def gradcheck_pair(
     grad_f: Callable[..., Any],
     *inputs: Any,
     seed: int | None = None,
-    max_elements: int = 1000,
+    max_elements: int = 10_000,
     freeze: bool = False,
     progress: Progress | None = None,
 ) -> GradcheckReport:

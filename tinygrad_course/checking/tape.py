@@ -73,7 +73,15 @@ def taped() -> Iterator[Tape]:
         SCOPE.reset(token)
 
 
-Change = Callable[[Node, Any, list[Any]], Sequence[Any]]
+class Redirect(NamedTuple):
+    """Pieces for a node's inputs, and one more for a value further back."""
+
+    pieces: list[Any]
+    target: Any
+    piece: Any
+
+
+Change = Callable[[Node, Any, list[Any]], "list[Any] | Redirect"]
 """``change(node, upstream, pieces)`` returns the pieces that go to a node's inputs instead."""
 
 
@@ -87,32 +95,47 @@ def backward_with(
 
     The graph keeps its values, so that many such passes can follow one another.
     """
-    names = {id(leaf): name for name, leaf in leaves.items()}
-    totals: dict[str, Any] = dict.fromkeys(leaves)
-    arrived: dict[int, Any] = {}
-
-    def add(target: Any, piece: Any) -> None:
-        if isinstance(target, Node):
-            have = arrived.get(id(target))
-            arrived[id(target)] = piece if have is None else have + piece
-        elif id(target) in names:
-            name = names[id(target)]
-            totals[name] = piece if totals[name] is None else totals[name] + piece
-
+    walk = _Walk(leaves)
     for out, weight in zip(outputs, weights, strict=True):
         if out._needs:
-            add(out._node or out, weight)
+            walk.add(out._node or out, weight)
     for node in ancestors(out._node for out in outputs if out._node is not None):
-        g = arrived.pop(id(node), None)
+        g = walk.arrived.pop(id(node), None)
         if g is None:
             continue
-        pieces = list(node.primitive.pull(g, node, node.parents))
+        pieces: Any = list(node.primitive.pull(g, node, node.parents))
         if change is not None:
-            pieces = list(change(node, g, pieces))
+            pieces = change(node, g, pieces)
+        if isinstance(pieces, Redirect):
+            walk.give(pieces.target, pieces.piece)
+            pieces = pieces.pieces
         for parent, piece in zip(node.parents, pieces, strict=True):
-            if parent is not None and piece is not None:
-                add(parent, piece if isinstance(piece, TupleGradient) else fitted(piece, parent))
-    return totals
+            walk.give(parent, piece)
+    return walk.totals
+
+
+class _Walk:
+    """What has arrived where."""
+
+    def __init__(self, leaves: dict[str, Value]) -> None:
+        self.names = {id(leaf): name for name, leaf in leaves.items()}
+        self.totals: dict[str, Any] = dict.fromkeys(leaves)
+        self.arrived: dict[int, Any] = {}
+
+    def give(self, parent: Any, piece: Any) -> None:
+        """Bring a piece into its input's form and add it there."""
+        if parent is not None and piece is not None:
+            self.add(parent, piece if isinstance(piece, TupleGradient) else fitted(piece, parent))
+
+    def add(self, target: Any, piece: Any) -> None:
+        """Add a piece to what has arrived at a node or a leaf."""
+        if isinstance(target, Node):
+            have = self.arrived.get(id(target))
+            self.arrived[id(target)] = piece if have is None else have + piece
+        elif id(target) in self.names:
+            name = self.names[id(target)]
+            have = self.totals[name]
+            self.totals[name] = piece if have is None else have + piece
 
 
 def fitted(piece: Any, parent: Any) -> Any:
@@ -129,4 +152,4 @@ def fitted(piece: Any, parent: Any) -> Any:
     return piece if piece.dtype == dtype else cast(piece, dtype)
 
 
-__all__ = ["Step", "Tape", "backward_with", "fitted", "taped"]
+__all__ = ["Change", "Redirect", "Step", "Tape", "backward_with", "fitted", "taped"]

@@ -48,7 +48,6 @@ from tinygrad_course.ops.bessel import *
 from tinygrad_course.ops.choices import fmax, fmin, heaviside, maximum, minimum
 from tinygrad_course.ops.complexes import *
 from tinygrad_course.ops.constants import *
-from tinygrad_course.ops.contraction import inv, linear, matmul, slogdet
 from tinygrad_course.ops.conversion import *
 from tinygrad_course.ops.effects import assign
 from tinygrad_course.ops.exponentials import *
@@ -99,13 +98,9 @@ PUBLIC = [
     "fmax",
     "fmin",
     "heaviside",
-    "inv",
-    "linear",
     "logistic_loss",
-    "matmul",
     "maximum",
     "minimum",
-    "slogdet",
     "softmax_cross_entropy",
 ]
 """The names that the package itself offers."""

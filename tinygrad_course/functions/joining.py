@@ -209,7 +209,7 @@ def _joined(arrays: Any, depth: int, rank: int) -> Any:
 # ---- cutting -------------------------------------------------------------------------------
 
 
-def _cut(name: str, x: Any, places: Any, axis: int, *, equal: bool) -> tuple[Any, ...]:
+def _cut(name: str, x: Any, places: Any, axis: int, *, equal: bool) -> list[Any]:
     shape = np.shape(x)
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"{name}: axis {axis} does not exist in shape {shape}")
@@ -225,58 +225,57 @@ def _cut(name: str, x: Any, places: Any, axis: int, *, equal: bool) -> tuple[Any
         indices = tuple(int(i) for i in places)
     ends = (0, *indices, size)
     if list(ends) == sorted(ends):
-        result: tuple[Any, ...] = ops.split_at(x, sections=indices, axis=axis)
-        return result
+        return list(ops.split_at(x, sections=indices, axis=axis))
     # NumPy cuts slices also where its sections overlap, go backwards or leave the range.
     before = (slice(None),) * (axis % len(shape))
     pairs = pairwise((*ends[:-1], None))
-    return tuple(ops.getitem(x, key=(*before, slice(start, stop))) for start, stop in pairs)
+    return [ops.getitem(x, key=(*before, slice(start, stop))) for start, stop in pairs]
 
 
 @implements(np.split)
-def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
-    """Cut into equal sections, or before each of the given indices; returns a tuple.
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """Cut into equal sections, or before each of the given indices; returns a list.
 
     Example:
         >>> import tinygrad_course as tc
         >>> tc.split(tc.Tensor([1.0, 2.0, 3.0, 4.0]), 2)
-        (Tensor([1., 2.]), Tensor([3., 4.]))
+        [Tensor([1., 2.]), Tensor([3., 4.])]
     """
     return _cut("split", x, indices_or_sections, axis, equal=True)
 
 
 @implements(np.array_split)
-def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """Cut as `split`, into sections that need not be equal; the first ones are longer.
 
     Example:
         >>> import tinygrad_course as tc
         >>> tc.array_split(tc.Tensor([1.0, 2.0, 3.0]), 2)
-        (Tensor([1., 2.]), Tensor([3.]))
+        [Tensor([1., 2.]), Tensor([3.])]
     """
     return _cut("array_split", x, indices_or_sections, axis, equal=False)
 
 
 @implements(np.hsplit)
-def hsplit(x: Any, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def hsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """Cut vertically: along the second axis, or along the only one of a vector.
 
     Example:
         >>> import tinygrad_course as tc
         >>> tc.hsplit(tc.Tensor([[1.0, 2.0]]), 2)
-        (Tensor([[1.]]), Tensor([[2.]]))
+        [Tensor([[1.]]), Tensor([[2.]])]
     """
     return _cut("hsplit", x, indices_or_sections, 0 if np.ndim(x) == 1 else 1, equal=True)
 
 
 @implements(np.vsplit)
-def vsplit(x: Any, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def vsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """Cut a matrix, or an array of more axes, along the first axis.
 
     Example:
         >>> import tinygrad_course as tc
         >>> tc.vsplit(tc.Tensor([[1.0], [2.0]]), 2)
-        (Tensor([[1.]]), Tensor([[2.]]))
+        [Tensor([[1.]]), Tensor([[2.]])]
     """
     if np.ndim(x) < 2:
         raise ShapeError(f"vsplit: got shape {np.shape(x)}, expected at least two axes")
@@ -284,7 +283,7 @@ def vsplit(x: Any, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
 
 
 @implements(np.dsplit)
-def dsplit(x: Any, indices_or_sections: int | Sequence[int]) -> tuple[Any, ...]:
+def dsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
     """Cut along the third axis.
 
     Example:
@@ -391,7 +390,7 @@ def apply_over_axes(func: Callable[[Any, int], Any], x: Any, axes: Any) -> Any:
         >>> tc.apply_over_axes(tc.sum, tc.Tensor([[1.0, 2.0], [3.0, 4.0]]), (0, 1))
         Tensor([[10.]])
     """
-    value = x if isinstance(x, Value) else np.asarray(x)
+    value: Any = x if isinstance(x, Value) else np.asarray(x)
     rank = value.ndim
     for axis in np.ravel(axes).tolist():
         result = func(value, axis % rank if axis < 0 else axis)

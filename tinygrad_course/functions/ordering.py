@@ -154,8 +154,10 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
         ops.concatenate_all(_different(ar1, assume_unique), _different(ar2, assume_unique), axis=0)
     )
     plain = raw(ascending)
-    differs = np.concatenate(([True], plain[1:] != plain[:-1], [True]))
-    return ops.getitem(ascending, key=differs[1:] & differs[:-1])
+    single = np.ones(plain.shape, bool)
+    single[1:] &= plain[1:] != plain[:-1]
+    single[:-1] &= plain[1:] != plain[:-1]
+    return ops.getitem(ascending, key=single)
 
 
 @implements(np.bincount)

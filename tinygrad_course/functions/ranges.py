@@ -25,9 +25,9 @@ def _constant(x: Any) -> Any:
     return x.detach() if isinstance(x, Value) else x  # type: ignore[attr-defined]  # a Tensor
 
 
-def _options(num: int, endpoint: bool, dtype: Any, axis: int) -> dict[str, Any]:
+def _options(name: str, num: int, endpoint: bool, dtype: Any, axis: int) -> dict[str, Any]:
     if num < 0:
-        raise ArgumentError(f"got num={num}; the number of samples cannot be negative")
+        raise ArgumentError(f"{name}: got num={num}; the number of samples cannot be negative")
     options: dict[str, Any] = {"num": num, "endpoint": endpoint, "axis": axis}
     return options if dtype is None else {**options, "dtype": np.dtype(dtype)}
 
@@ -56,7 +56,7 @@ def linspace(
     """
     if _is_whole(dtype):
         start, stop = _constant(start), _constant(stop)
-    result = ops.linspace_between(start, stop, **_options(num, endpoint, dtype, axis))
+    result = ops.linspace_between(start, stop, **_options("linspace", num, endpoint, dtype, axis))
     if not retstep:
         return result
     intervals = num - 1 if endpoint else num
@@ -93,7 +93,7 @@ def logspace(
         )
         base = expand_dims(base, axis)
     result = ops.power(
-        base, ops.linspace_between(start, stop, **_options(num, endpoint, None, axis))
+        base, ops.linspace_between(start, stop, **_options("logspace", num, endpoint, None, axis))
     )
     return result if dtype is None else ops.astype(result, dtype=np.dtype(dtype))
 
@@ -115,7 +115,7 @@ def geomspace(
         start, stop = _constant(start), _constant(stop)
     if dtype is None:
         dtype = np.result_type(*(_raw(x) for x in (start, stop)), np.float64)
-    return ops.geomspace_between(start, stop, **_options(num, endpoint, dtype, axis))
+    return ops.geomspace_between(start, stop, **_options("geomspace", num, endpoint, dtype, axis))
 
 
 @implements(np.vander)

@@ -16,7 +16,8 @@ from tinygrad_course.ops.shaping import flip, moveaxis, roll, rot90, swapaxes, t
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    single = isinstance(shape, int) or np.ndim(shape) == 0
+    return (int(shape),) if single else tuple(int(n) for n in shape)
 
 
 def _layout(x: Any) -> Any:

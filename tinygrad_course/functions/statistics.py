@@ -223,6 +223,11 @@ def interp(
 # ---- histograms ----------------------------------------------------------------------------
 
 
+def _ends(given: Any) -> Any:
+    """Return a range as two numbers, which may have been Tensors."""
+    return None if given is None else tuple(float(end) for end in given)
+
+
 @implements(np.histogram_bin_edges)
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:  # noqa: A002 - NumPy's name
     """Return the edges of the bins of a histogram.
@@ -234,14 +239,12 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
         >>> tc.histogram_bin_edges(tc.Tensor([1.0, 5.0, 2.0]), 2)
         Tensor([1., 3., 5.])
     """
-    given = bins if isinstance(bins, str | Value) else np.asarray(bins)
-    plain = raw(weights) if weights is None or isinstance(weights, Value) else np.asarray(weights)
-    if range is None and (isinstance(given, str) or not np.ndim(given)) and np.size(a):
-        return ops.bin_edges(a, bins=given if isinstance(given, str) else int(given), weights=plain)
-    if isinstance(bins, Value):
+    plain = raw(weights)
+    if isinstance(bins, Value) and np.ndim(raw(bins)):
         return bins
-    ends = None if range is None else tuple(float(end) for end in range)
-    edges = np.histogram_bin_edges(raw(a), bins, ends, plain)
+    if range is None and not np.ndim(raw(bins)) and np.size(a):
+        return ops.bin_edges(a, bins=bins if isinstance(bins, str) else int(bins), weights=plain)
+    edges = np.histogram_bin_edges(raw(a), raw(bins), _ends(range), plain)
     return ops.zeros_like(a, shape=edges.shape, dtype=edges.dtype) + edges
 
 
@@ -265,8 +268,7 @@ def histogram(
         (Tensor([2, 1]), Tensor([1., 3., 5.]))
     """
     edges = histogram_bin_edges(a, bins, range, weights)
-    ends = None if range is None else tuple(float(end) for end in range)
-    counts = ops.histogram_counts(a, weights, bins=raw(bins), range=ends)
+    counts = ops.histogram_counts(a, weights, bins=raw(bins), range=_ends(range))
     if density:
         width = ops.astype(ops.diff_along(edges), dtype=np.dtype(float))
         counts = ops.divide(ops.divide(counts, width), ops.reduce_sum(counts))

@@ -75,7 +75,7 @@ def _cycled(name: str, values: Any, places: Any) -> Any:
 
 
 @implements(np.put)
-def put(target: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+def put(target: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
     """Write values at indices of the flattened target; too few values begin again.
 
     Example:
@@ -170,7 +170,14 @@ def copyto(target: Any, source: Any, casting: Any = "same_kind", where: Any = Tr
             raise DtypeError(f"np.copyto: {kind} does not fit into {own} with casting={casting!r}")
         if mask is True:
             return ops.replace_at(target, source, key=...)
-        chosen = np.broadcast_to(np.asarray(mask, bool), shape)
+        chosen = np.asarray(mask, bool)
+        extra = len(shape) - chosen.ndim
+        fits = extra >= 0 and all(
+            n in (1, m) for n, m in zip(chosen.shape, shape[extra:], strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"np.copyto: where has shape {chosen.shape}, the target {shape}")
+        chosen = np.broadcast_to(chosen, shape)
         spread = ops.broadcast_to(source, shape=shape)
         return ops.replace_at(target, ops.getitem(spread, key=chosen), key=chosen)
 

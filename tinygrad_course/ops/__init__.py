@@ -16,6 +16,7 @@ from tinygrad_course.ops.indexing import *
 from tinygrad_course.ops.joining import *
 from tinygrad_course.ops.missing import *
 from tinygrad_course.ops.ordering import *
+from tinygrad_course.ops.padding import *
 from tinygrad_course.ops.parts import *
 from tinygrad_course.ops.picking import *
 from tinygrad_course.ops.powers import *

@@ -107,7 +107,7 @@ direction: Op = primitive(
     np.sign,
     nonzeros(),
     _direction_rule,
-    doc="""Return z / |z|, the sign of a complex number: gradient (g - Re(g ans) conj(ans)) / |z|, 0 at 0.""",
+    doc="Return z / |z|, 0 at 0: gradient (g - Re(g ans) conj(ans)) / |z|; 0 for real numbers.",
 )
 
 __all__ = ["angle", "conjugate", "direction", "imag", "real"]

@@ -330,9 +330,11 @@ def _vecdot_rule(g: Any, other: Any, axis: int, keepdims: bool, rank: int) -> An
     return returned((g if keepdims else g[..., None]) * other, axis, rank)
 
 
+_vecdot: Any = np.vecdot  # NumPy's types do not know its `axis`
+
 vecdot_along: Op = primitive(
     "vecdot",
-    lambda a, b, *, axis=-1, keepdims=False: np.vecdot(a, b, axis=axis, keepdims=keepdims),
+    lambda a, b, *, axis=-1, keepdims=False: _vecdot(a, b, axis=axis, keepdims=keepdims),
     listed(
         (((3,), (3,)), {}),
         (((2, 3), (3,)), {}),
@@ -354,75 +356,13 @@ vecdot_along: Op = primitive(
     doc="""Sum the products conj(a) b along an axis, batch by batch.""",
 )
 
-# ---- linear algebra -----------------------------------------------------------------------
-
-
-def _regular(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape in [(1, 1), (2, 2), (3, 3), (2, 3, 3)]:
-        size = shape[-1]
-        yield (values(rng, shape, -1, 1) + 3 * np.eye(size),), {}
-    yield (np.diag([2.0, -3.0, 0.5]) + 0.1 * values(rng, (3, 3), -1, 1),), {}
-
-
-def _inverse_rule(g: Any, ans: Any, _x: Any) -> Any:
-    transposed = ans.swapaxes(-1, -2)
-    return -matmul(matmul(transposed, g), transposed)
-
-
-inv: Op = primitive(
-    "inv",
-    np.linalg.inv,
-    _regular,
-    _inverse_rule,
-    numpy=(np.linalg.inv,),
-    expects="square, regular matrices (..., n, n)",
-    doc="""Invert a square matrix, or a stack of them: d = -A⁻ᵀ G A⁻ᵀ.
-
-    Example:
-        >>> import tinygrad_course as tc
-        >>> tc.inv([[2.0, 0.0], [0.0, 4.0]])
-        array([[0.5 , 0.  ],
-               [0.  , 0.25]])
-    """,
-)
-
-
-def _slogdet_rule(g: Any, _ans: Any, x: Any, *, wanted: Any) -> Any:  # noqa: ARG001
-    _, upstream = g
-    return [upstream[..., None, None] * inv(x).swapaxes(-1, -2)]
-
-
-slogdet: Op = primitive(
-    "slogdet",
-    lambda x: tuple(np.linalg.slogdet(x)),
-    _regular,
-    joint=_slogdet_rule,
-    outputs=2,
-    constant_outputs=(0,),
-    numpy=(np.linalg.slogdet,),
-    expects="square matrices (..., n, n)",
-    doc="""Return the sign and the logarithm of the absolute value of a determinant.
-
-    d log|det A| = A⁻ᵀ; the sign of a real determinant is constant and has no derivative.
-
-    Example:
-        >>> import tinygrad_course as tc
-        >>> sign, logdet = tc.slogdet([[2.0, 0.0], [0.0, 4.0]])
-        >>> float(logdet.round(4))
-        2.0794
-    """,
-)
-
-
 __all__ = [
     "dot",
     "inner",
-    "inv",
     "linear",
     "matmul",
     "matvec",
     "outer",
-    "slogdet",
     "vdot",
     "vecdot_along",
     "vecmat",

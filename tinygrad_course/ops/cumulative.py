@@ -181,9 +181,10 @@ def _prod(
     initial: Any = None,
     where: Any = True,
 ) -> Any:
-    no_out(out)
-    options = {} if initial is None else {"initial": initial}
-    return np.multiply.reduce(x, axis, dtype, None, keepdims, where=where, **options)
+    options: dict[str, Any] = {"keepdims": keepdims, "where": where}
+    if initial is not None:
+        options["initial"] = initial
+    return np.multiply.reduce(x, axis, dtype, no_out(out), **options)
 
 
 def _products(rng: np.random.Generator) -> Iterator[Sample]:

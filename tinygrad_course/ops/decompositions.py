@@ -22,53 +22,24 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.errors import GraphError
-from tinygrad_course.graph import Value
 from tinygrad_course.ops.choices import where
-from tinygrad_course.ops.complexes import conjugate, imag, real
+from tinygrad_course.ops.complexes import imag, real
 from tinygrad_course.ops.contraction import matmul
+from tinygrad_course.ops.inverses import (
+    adjoint,
+    conj,
+    folded,
+    inv,
+    precision,
+    raw,
+    solve,
+    transposed,
+    triangle,
+)
+from tinygrad_course.ops.joining import concatenate_all
 from tinygrad_course.ops.picking import diagonal
 from tinygrad_course.ops.samples import Generator, values
-from tinygrad_course.ops.solving import inv, solve
 from tinygrad_course.primitive import Op, Sample, Samples, primitive
-
-Array = Any
-
-
-def raw(x: Any) -> Any:
-    """Return the array of a Tensor; decisions are made on values, not on the graph."""
-    return x._data if isinstance(x, Value) else x
-
-
-def conj(x: Any) -> Any:
-    """Return the conjugate; real numbers are their own and are not copied."""
-    return conjugate(x) if x.dtype.kind == "c" else x
-
-
-def transposed(x: Any) -> Any:
-    """Exchange the last two axes."""
-    return x.swapaxes(-1, -2)
-
-
-def adjoint(x: Any) -> Any:
-    """Exchange the last two axes and conjugate."""
-    return conj(x.swapaxes(-1, -2))
-
-
-def precision(x: Any) -> float:
-    """Return the relative rounding of numbers of this dtype."""
-    return float(np.finfo(x.dtype).eps)
-
-
-def _triangle(x: Any, *, lower: bool) -> Any:
-    """Return a mask of one triangle of square matrices like `x`, with half the diagonal."""
-    size = x.shape[-1]
-    mask = np.tril(np.ones((size, size)), -1) + 0.5 * np.eye(size)
-    return (mask if lower else mask.T).astype(np.finfo(x.dtype).dtype)
-
-
-def folded(full: Any, *, lower: bool) -> Any:
-    """Return the gradient for one triangle of a Hermitian matrix, from that for all of it."""
-    return (full + adjoint(full)) * _triangle(full, lower=lower)
 
 
 def _on_diagonal(x: Any) -> Any:
@@ -95,17 +66,18 @@ def _no_vectors(name: str, what: str, touched: Any, s: Any) -> GraphError:
     )
 
 
-def _gaps(name: str, what: str, s: Any, scale: Any, *inner: Any) -> Any:
+def _gaps(name: str, what: str, s: Any, *columns: Any) -> Any:
     """Return 1 / (s_j - s_i), and 0 where the two are equal up to rounding.
 
-    `inner` are the gradients in the basis of the vectors: equal pairs must not occur in them.
+    `columns` are gradients of vectors, one per column: none of an equal pair may occur in the loss.
     """
     gap = s[..., None, :] - s[..., :, None]
     size = s.shape[-1]
-    tolerance = size * precision(s) * np.asarray(scale)
-    same = abs(raw(gap)) <= tolerance[..., None, None]
-    for part in inner:
-        touched = same & (raw(part) != 0) & ~np.eye(size, dtype=bool)
+    same = abs(raw(gap)) <= size * precision(s) * _largest(s)[..., None, None]
+    pairs = same & ~np.eye(size, dtype=bool)
+    if pairs.any():
+        used = np.any([(raw(g) != 0).any(axis=-2) for g in columns], axis=0)
+        touched = pairs & (used[..., None, :] | used[..., :, None])
         if touched.any():
             raise _no_vectors(name, what, touched, raw(s))
     return where(same, 0.0, 1 / where(same, 1.0, gap))
@@ -113,7 +85,7 @@ def _gaps(name: str, what: str, s: Any, scale: Any, *inner: Any) -> Any:
 
 def _largest(s: Any) -> Any:
     """Return the largest size among the numbers of each matrix."""
-    return np.max(abs(raw(s)), axis=-1, initial=0.0)
+    return np.asarray(np.max(abs(raw(s)), axis=-1, initial=0.0))
 
 
 # ---- phases ----------------------------------------------------------------------------------
@@ -124,15 +96,19 @@ def _turned(v: Any, g: Any) -> Any:
     return imag((g * v).sum(axis=-2))
 
 
-def _phase(name: str, v: Any, g: Any, turned: Any, rows: Any) -> Any:
+def _weight(g: Any) -> Any:
+    """Return the size of each column, against which rounding is measured."""
+    return abs(raw(g)).sum(axis=-2)
+
+
+def _phase(name: str, v: Any, g: Any, rows: Any, turned: Any, weight: Any) -> Any:
     """Return g, corrected so that component `rows` of each column of v stays real.
 
-    `turned` says how the loss depends on the phase. Where LAPACK made no component real, such a
-    loss is refused.
+    `turned` says how the loss depends on the phase, `weight` what of that is rounding. Where LAPACK
+    made no component real, a loss that depends on it is refused.
     """
-    found, size = raw(turned), raw(abs(g)).sum(axis=-2)
     rounding = precision(v) ** 0.5
-    depends = abs(found) > rounding * size
+    depends = abs(raw(turned)) > rounding * weight
     if not depends.any():
         return g
     part = np.take_along_axis(raw(v), rows[..., None, :], axis=-2)[..., 0, :]
@@ -170,16 +146,17 @@ def _triangles(rng: Generator) -> Iterator[Sample]:
     yield (values(rng, (3, 3), -1, 1) + np.diag([4.0, 0.0, -3.0]),), {"UPLO": "U"}
 
 
-def _eigh_rule(g: Any, ans: Any, _x: Any, *, UPLO: str = "L", wanted: Any) -> Any:  # noqa: ARG001
+def _eigh_rule(g: Any, ans: Any, _x: Any, *, UPLO: str = "L", **_options: Any) -> Any:
     of_w, of_v = g
     w, v = ans
     lower = UPLO.upper() == "L"
     if of_v is None:
         return [folded(_weighted(conj(v), of_w, transposed(v)), lower=lower)]
     if v.dtype.kind == "c":
-        of_v = _phase("eigh", v, of_v, _turned(v, of_v), _rows(v, 0 if lower else -1))
+        rows = _rows(v, 0 if lower else -1)
+        of_v = _phase("eigh", v, of_v, rows, _turned(v, of_v), _weight(of_v))
     inner = matmul(transposed(v), of_v)
-    inner = inner * _gaps("eigh", "eigenvalues", w, _largest(w), inner)
+    inner = inner * _gaps("eigh", "eigenvalues", w, of_v)
     if of_w is not None:
         inner = inner + _on_diagonal(of_w)
     return [folded(matmul(matmul(conj(v), inner), transposed(v)), lower=lower)]
@@ -233,22 +210,23 @@ def _check_basis(name: str, v: Any) -> None:
         )
 
 
-def _eig_rule(g: Any, ans: Any, _x: Any, *, wanted: Any) -> Any:  # noqa: ARG001
+def _eig_rule(g: Any, ans: Any, _x: Any, **_options: Any) -> Any:
     of_w, of_v = g
     w, v = ans
     _check_basis("eig", v)
     if of_v is None:
         inner = _on_diagonal(of_w)
     else:
+        used = of_v
         if v.dtype.kind == "c":
             sizes = np.where(raw(v).imag == 0, abs(raw(v)), -1.0)
             rows = sizes.argmax(axis=-2) if v.size else _rows(v, 0)
-            of_v = _phase("eig", v, of_v, _turned(v, of_v), rows)
+            of_v = _phase("eig", v, of_v, rows, _turned(v, of_v), _weight(of_v))
         # The columns keep their length 1.
         along = real((of_v * v).sum(axis=-2))
         of_v = of_v - conj(v) * along[..., None, :]
         inner = matmul(transposed(v), of_v)
-        inner = inner * _gaps("eig", "eigenvalues", w, _largest(w), inner)
+        inner = inner * _gaps("eig", "eigenvalues", w, used)
         if of_w is not None:
             inner = inner + _on_diagonal(of_w)
     return [solve(transposed(v), matmul(inner, transposed(v)))]
@@ -317,10 +295,12 @@ def _values_alone(g: Any, u: Any, s: Any, vh: Any) -> Any:
     return _weighted(conj(u), where(null, 0.0, g) if null.any() else g, conj(vh))
 
 
-def _check_complement(name: str, inner: Any) -> None:
+def _check_complement(name: str, basis: Any, g: Any) -> None:
     """Raise if the loss depends on which basis of the complement the extra vectors are."""
-    turned, size = raw(inner - adjoint(inner)), abs(raw(inner))
-    if (abs(turned) > precision(inner) ** 0.5 * (1 + size.max(initial=0.0))).any():
+    basis, g = raw(basis), raw(g)
+    inner = np.swapaxes(basis, -1, -2) @ g
+    turned = inner - np.conj(np.swapaxes(inner, -1, -2))
+    if abs(turned).max(initial=0.0) > precision(g) ** 0.5 * abs(g).max(initial=0.0):
         raise GraphError(
             f"backward: {name}: the extra vectors of a full matrix are determined up to a rotation "
             f"among themselves, and the loss depends on it; use what does not, such as the "
@@ -328,20 +308,21 @@ def _check_complement(name: str, inner: Any) -> None:
         )
 
 
-def _divided(name: str, part: Any, s: Any, null: Any, axis: int) -> Any:
-    """Divide vectors by their singular values, which must not be 0 where the vectors are not."""
-    touched = null & (raw(part) != 0).any(axis=axis)
+def _divided(part: Any, s: Any, null: Any, used: Any, axis: int) -> Any:
+    """Divide what belongs to each singular value by it; vectors in use must not belong to a 0."""
+    touched = null & (used | (raw(part) != 0).any(axis=axis))
     if touched.any():
         *batch, k = (int(i) for i in np.argwhere(touched)[0])
         of = f" of matrix {tuple(batch)}" if batch else ""
         raise GraphError(
-            f"backward: {name}{of}: singular value {k} is 0 (gap {raw(s)[(*batch, k)]:.1e}), its "
+            f"backward: svd{of}: singular value {k} is 0 (gap {raw(s)[(*batch, k)]:.1e}), its "
             f"vectors are not determined and have no derivative, and the loss depends on them"
         )
-    return part * np.expand_dims(where(null, 0.0, 1 / where(null, 1.0, s)), axis)
+    inverse = where(null, 0.0, 1 / where(null, 1.0, s))
+    return part * (inverse[..., None, :] if axis == -2 else inverse[..., :, None])
 
 
-def _svd_rule(g: Any, ans: Any, _x: Any, *, full_matrices: bool = True, wanted: Any) -> Any:  # noqa: ARG001
+def _svd_rule(g: Any, ans: Any, _x: Any, **_options: Any) -> Any:
     of_u, of_s, of_vh = g
     u, s, vh = ans
     k, shape = s.shape[-1], (u.shape[-2], vh.shape[-1])
@@ -354,13 +335,13 @@ def _svd_rule(g: Any, ans: Any, _x: Any, *, full_matrices: bool = True, wanted: 
     v1 = adjoint(vh1)
     if u.dtype.kind == "c":
         # Both vectors of a pair turn together; LAPACK makes the shorter one's first number real.
-        turned = _turned(u1, g_u) + _turned(v1, g_v)
+        turned, weight = _turned(u1, g_u) + _turned(v1, g_v), _weight(g_u) + _weight(g_v)
         if shape[0] >= shape[1]:
-            g_v = _phase("svd", v1, g_v, turned, _rows(v1, 0))
+            g_v = _phase("svd", v1, g_v, _rows(v1, 0), turned, weight)
         else:
-            g_u = _phase("svd", u1, g_u, turned, _rows(u1, 0))
+            g_u = _phase("svd", u1, g_u, _rows(u1, 0), turned, weight)
     in_u, in_v = matmul(transposed(u1), g_u), matmul(transposed(v1), g_v)
-    gaps = _gaps("svd", "singular values", s, _largest(s), in_u, in_v)
+    gaps = _gaps("svd", "singular values", s, g_u, g_v)
     sums = s[..., None, :] + s[..., :, None]
     gaps = gaps / where(raw(sums) == 0, 1.0, sums)
     k_u, k_v = in_u * gaps, in_v * gaps
@@ -370,30 +351,35 @@ def _svd_rule(g: Any, ans: Any, _x: Any, *, full_matrices: bool = True, wanted: 
         core = core + _on_diagonal(where(null, 0.0, of_s))
     if u.dtype.kind == "c":  # a change of phase between the two vectors of a pair
         between = imag(diagonal(in_u, axis1=-2, axis2=-1))
-        noise = abs(raw(between)) <= precision(s) ** 0.5
+        noise = abs(raw(between)) <= precision(s) ** 0.5 * weight
         between = where(null & noise, 0.0, between)[..., None, :]
-        core = core + _on_diagonal(1j * _divided("svd", between, s, null, -2)[..., 0, :])
+        core = core + _on_diagonal(1j * _divided(between, s, null, False, -2)[..., 0, :])
     result = matmul(matmul(conj(u1), core), conj(vh1))
     if shape[0] > k:
         outside = g_u - matmul(conj(u1), in_u)
         if of_u is not None and of_u.shape[-1] > k:
             u2, g_u2 = u[..., k:], of_u[..., k:]
-            _check_complement("svd", matmul(transposed(u2), g_u2))
+            _check_complement("svd", u2, g_u2)
             outside = outside - matmul(conj(u2), adjoint(matmul(transposed(u1), g_u2)))
-        result = result + matmul(_divided("svd", outside, s, null, -2), conj(vh1))
+        result = result + matmul(
+            _divided(outside, s, null, (raw(g_u) != 0).any(axis=-2), -2), conj(vh1)
+        )
     if shape[1] > k:
         outside = adjoint(g_v) - matmul(adjoint(in_v), conj(vh1))
         if of_vh is not None and of_vh.shape[-2] > k:
             vh2, g_v2 = vh[..., k:, :], adjoint(of_vh[..., k:, :])
-            _check_complement("svd", matmul(conj(vh2), g_v2))
+            _check_complement("svd", adjoint(vh2), g_v2)
             outside = outside - matmul(matmul(transposed(v1), g_v2), conj(vh2))
-        result = result + matmul(conj(u1), _divided("svd", outside, s, null, -1))
+        result = result + matmul(
+            conj(u1), _divided(outside, s, null, (raw(g_v) != 0).any(axis=-2), -1)
+        )
     return [result]
 
 
 def _spread_values(rng: Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return matrices with well separated singular values, none of them near 0."""
-    return values(rng, shape, -1, 1) + np.eye(*shape[-2:]) * (2 * np.arange(shape[-1]) + 2)
+    steps: np.ndarray = np.eye(shape[-2], shape[-1]) * (2 * np.arange(shape[-1]) + 2)
+    return np.asarray(values(rng, shape, -1, 1) + steps)
 
 
 def _svds(rng: Generator) -> Iterator[Sample]:
@@ -454,7 +440,7 @@ def _cholesky_rule(g: Any, ans: Any, _x: Any, *, upper: bool = False) -> Any:
         g, ans = adjoint(g), adjoint(ans)
     inverse = inv(ans)
     inner = matmul(transposed(ans), g)
-    inner = inner * _triangle(inner, lower=True)
+    inner = inner * triangle(inner, lower=True)
     full = matmul(matmul(transposed(inverse), inner), conj(inverse))
     return folded(full, lower=not upper)
 
@@ -494,7 +480,7 @@ def _qr_tall(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     if g_q is not None:
         parts.append(-matmul(transposed(q), g_q))
     inner = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    inner = inner * _triangle(inner, lower=False)
+    inner = inner * triangle(inner, lower=False)
     full = matmul(conj(q), inner + adjoint(inner))
     if g_q is not None:
         full = full + g_q
@@ -519,25 +505,26 @@ def _qr_pull(g_q: Any, g_r: Any, q: Any, r: Any, x: Any) -> Any:
         r, g_r = r[..., :k, :], None if g_r is None else g_r[..., :k, :]
         if g_q is not None:
             extra, g_q = g_q[..., k:], g_q[..., :k]
-            _check_complement("qr", matmul(transposed(q2), extra))
+            _check_complement("qr", q2, extra)
             g_q = g_q - matmul(conj(q2), adjoint(matmul(transposed(q), extra)))
     if m >= n:
         return _qr_tall(g_q, g_r, q, r)
     if g_r is None:
-        return _beside(_qr_tall(g_q, None, q, r[..., :k]), np.zeros((), r.dtype) * x[..., k:])
+        return concatenate_all(
+            _qr_tall(g_q, None, q, r[..., :k]), np.zeros_like(raw(x)[..., k:]), axis=-1
+        )
     # The columns on the right are R2 = Qᴴ A2.
     of_r2 = g_r[..., k:]
     through = matmul(conj(x[..., k:]), adjoint(of_r2))
     g_q = through if g_q is None else g_q + through
-    return _beside(_qr_tall(g_q, g_r[..., :k], q, r[..., :k]), matmul(conj(q), of_r2))
+    return concatenate_all(
+        _qr_tall(g_q, g_r[..., :k], q, r[..., :k]), matmul(conj(q), of_r2), axis=-1
+    )
 
 
-def _beside(left: Any, right: Any) -> Any:
-    return np.concatenate([left, right], axis=-1)
-
-
-def _qr_rule(g: Any, ans: Any, x: Any, *, mode: str = "reduced", wanted: Any) -> Any:  # noqa: ARG001
-    return [_qr_pull(*g, *ans, x)]
+def _qr_rule(g: Any, ans: Any, x: Any, **_options: Any) -> Any:
+    (of_q, of_r), (q, r) = g, ans
+    return [_qr_pull(of_q, of_r, q, r, x)]
 
 
 def _qrs(rng: Generator) -> Iterator[Sample]:
@@ -557,30 +544,30 @@ qr_pair: Op = primitive(
     doc="""Factor A = Q R with orthonormal columns in Q and an upper triangle R.""",
 )
 
+
+def _triangle_rule(g: Any, _ans: Any, x: Any) -> Any:
+    q, r = qr_pair(x)
+    return _qr_pull(None, g, q, r, x)
+
+
 qr_triangle: Op = primitive(
     "qr_r",
     lambda x: np.linalg.qr(x, "r"),
     _shapes((1, 1), (3, 3), (4, 2), (2, 4), (2, 3, 2)),
-    lambda g, _ans, x: _qr_pull(None, g, *qr_pair(x), x),
+    _triangle_rule,
     expects="matrices (..., m, n)",
     doc="""Return the triangle R of A = Q R alone.""",
 )
 
 
 __all__ = [
-    "adjoint",
     "cholesky",
-    "conj",
     "eig_pair",
     "eigh_pair",
     "eigvals",
     "eigvalsh",
-    "folded",
-    "precision",
     "qr_pair",
     "qr_triangle",
-    "raw",
     "svd_triple",
     "svdvals",
-    "transposed",
 ]

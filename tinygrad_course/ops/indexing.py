@@ -33,7 +33,7 @@ def plain_key(key: Any) -> Any:
     if isinstance(key, slice):
         bounds = (key.start, key.stop, key.step)
         if any(isinstance(bound, Value) for bound in bounds):
-            return slice(*(int(b) if isinstance(b, Value) else b for b in bounds))
+            return slice(*(int(b._data) if isinstance(b, Value) else b for b in bounds))
         return key
     if isinstance(key, Value):
         key = key._data

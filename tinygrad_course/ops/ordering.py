@@ -284,7 +284,13 @@ def _quantiles(function: Callable[..., Any]) -> Callable[..., Any]:
         weights: Any = None,
     ) -> Any:
         _unweighted(function.__name__, weights)
-        return function(x, q, axis, no_out(out), method=method, keepdims=keepdims)
+        no_out(out)
+        if np.ndim(q) > 1:
+            # One after the other: NumPy 2.4 mixes up the results of its functions without nan
+            # where q has several axes and so has the lane.
+            ans = function(x, np.ravel(q), axis, method=method, keepdims=keepdims)
+            return ans.reshape(np.shape(q) + ans.shape[1:])
+        return function(x, q, axis, method=method, keepdims=keepdims)
 
     return forward
 
@@ -481,10 +487,16 @@ def _unique(
     equal_nan: bool = True,
     sorted: bool = True,  # noqa: A002 - NumPy's name
 ) -> Any:
-    options = {} if sorted else {"sorted": False}  # known since NumPy 2.3
-    return np.unique(
-        x, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan, **options
-    )
+    options: dict[str, Any] = {
+        "return_index": return_index,
+        "return_inverse": return_inverse,
+        "return_counts": return_counts,
+        "axis": axis,
+        "equal_nan": equal_nan,
+    }
+    if not sorted:  # an argument since NumPy 2.3
+        options["sorted"] = False
+    return np.unique(x, **options)
 
 
 def _unique_rule(

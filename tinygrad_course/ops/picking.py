@@ -7,23 +7,23 @@ where each element of the result came from, and the gradient is added there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.ops.indexing import check_kept, getitem, inside, scatter_add
-from tinygrad_course.ops.joining import concatenate_all
-from tinygrad_course.ops.samples import listed, values
-from tinygrad_course.ops.shaping import broadcast_to, moveaxis, reshape
-from tinygrad_course.primitive import Op, Sample, primitive
+from tinygrad_course.ops.samples import listed
+from tinygrad_course.ops.shaping import broadcast_to, reshape
+from tinygrad_course.primitive import Op, primitive
 
 
-def _numbered(shape: tuple[int, ...]) -> Any:
+def numbered(shape: tuple[int, ...]) -> Any:
+    """Return the numbers 0, 1, 2, … in a shape."""
     return np.arange(math.prod(shape)).reshape(shape)
 
 
-def _sent_back(g: Any, origins: Any, shape: tuple[int, ...]) -> Any:
+def sent_back(g: Any, origins: Any, shape: tuple[int, ...]) -> Any:
     """Add each element of g to the element of a new array that its origin names."""
     flat = scatter_add(reshape(g, shape=(-1,)), key=origins.reshape(-1), shape=(math.prod(shape),))
     return reshape(flat, shape=shape)
@@ -33,7 +33,7 @@ def _moved(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Return the derivative rule of a function that only moves elements."""
 
     def rule(g: Any, _ans: Any, _x: Any, *, shapes: Any, **params: Any) -> Any:
-        return _sent_back(g, forward(_numbered(shapes[0]), **params), shapes[0])
+        return sent_back(g, forward(numbered(shapes[0]), **params), shapes[0])
 
     return rule
 
@@ -84,9 +84,9 @@ def _trace_rule(
     dtype: Any = None,  # noqa: ARG001 - the engine brings a gradient to its input's dtype
     shapes: Any,
 ) -> Any:
-    origins = np.diagonal(_numbered(shapes[0]), offset, axis1, axis2)
+    origins = np.diagonal(numbered(shapes[0]), offset, axis1, axis2)
     spread = broadcast_to(reshape(g, shape=(*g.shape, 1)), shape=origins.shape)
-    return _sent_back(spread, origins, shapes[0])
+    return sent_back(spread, origins, shapes[0])
 
 
 trace: Op = primitive(
@@ -140,7 +140,7 @@ def _repeat_rule(
 ) -> Any:
     (shape,) = shapes
     if np.size(repeats) != 1:
-        return _sent_back(g, _repeat(_numbered(shape), repeats=repeats, axis=axis), shape)
+        return sent_back(g, _repeat(numbered(shape), repeats=repeats, axis=axis), shape)
     (times,) = np.ravel(repeats).tolist()
     flat = (math.prod(shape),) if axis is None else shape
     place = axis % len(flat) + 1 if axis is not None else 1
@@ -260,9 +260,9 @@ def _insert_old_rule(
 def _insert_new_rule(
     g: Any, _ans: Any, _x: Any, _new: Any, *, obj: Any, axis: int | None = None, shapes: Any
 ) -> Any:
-    origins = np.insert(np.full(shapes[0], -1), obj, _numbered(shapes[1]), axis)
+    origins = np.insert(np.full(shapes[0], -1), obj, numbered(shapes[1]), axis)
     new = origins >= 0
-    return _sent_back(getitem(g, key=new), origins[new], shapes[1])
+    return sent_back(getitem(g, key=new), origins[new], shapes[1])
 
 
 insert_into: Op = primitive(
@@ -287,7 +287,7 @@ insert_into: Op = primitive(
 )
 
 
-def _choose(*choices: Any, indices: Any, mode: str = "raise") -> Any:
+def _choose(*choices: Any, indices: Any, mode: Any = "raise") -> Any:
     return np.choose(indices, choices, mode=mode)
 
 
@@ -319,130 +319,16 @@ choose_from: Op = primitive(
 )
 
 
-# ---- padding -------------------------------------------------------------------------------
-
-
-def _pairs(pad_width: Any, rank: int) -> list[tuple[int, int]]:
-    """Return how much is added before and after each axis."""
-    if isinstance(pad_width, dict):
-        pairs = np.zeros((rank, 2), int)
-        for axis, width in pad_width.items():
-            pairs[axis] = width
-    else:
-        pairs = np.broadcast_to(np.asarray(pad_width).astype(int), (rank, 2))
-    return [(int(before), int(after)) for before, after in pairs]
-
-
-def _pad(x: Any, *, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
-    return np.pad(x, pad_width, mode, **options)
-
-
-def _pad_rule(
-    g: Any,
-    _ans: Any,
-    _x: Any,
-    *,
-    pad_width: Any,
-    mode: str = "constant",
-    shapes: Any,
-    **options: Any,
-) -> Any:
-    (shape,) = shapes
-    pairs = _pairs(pad_width, len(shape))
-    if mode in ("constant", "empty"):
-        key = tuple(slice(before, before + n) for (before, _), n in zip(pairs, shape, strict=True))
-        return getitem(g, key=key)
-    if mode in ("edge", "wrap", "reflect", "symmetric") and options.get("reflect_type") != "odd":
-        return _sent_back(g, np.pad(_numbered(shape), pad_width, mode, **options), shape)
-    # The other modes are linear along each axis: padding the unit vectors gives the matrix.
-    options.pop("end_values", None)
-    for axis, (pair, n) in enumerate(zip(pairs, shape, strict=True)):
-        if pair != (0, 0):
-            length = options.get("stat_length")
-            own = {} if length is None else {"stat_length": _pairs(length, len(shape))[axis]}
-            rest = {k: v for k, v in options.items() if k != "stat_length"}
-            matrix = np.stack([np.pad(unit, pair, mode, **own, **rest) for unit in np.eye(n)], 1)
-            kind = g.real.dtype if g.dtype.kind == "c" else g.dtype
-            g = moveaxis(moveaxis(g, axis, -1) @ matrix.astype(kind), -1, axis)
-    return g
-
-
-pad_linear: Op = primitive(
-    "pad",
-    _pad,
-    listed(
-        (((3,),), {"pad_width": 2}),
-        (((2, 3),), {"pad_width": ((1, 0), (2, 1)), "constant_values": 4.0}),
-        (((2, 3),), {"pad_width": (1, 2), "mode": "edge"}),
-        (((3,),), {"pad_width": (4, 1), "mode": "wrap"}),
-        (((3, 2),), {"pad_width": ((2, 5), (1, 1)), "mode": "reflect"}),
-        (((3,),), {"pad_width": (2, 7), "mode": "reflect", "reflect_type": "odd"}),
-        (((2, 3),), {"pad_width": ((0, 0), (4, 5)), "mode": "symmetric"}),
-        (((3,),), {"pad_width": (5, 4), "mode": "symmetric", "reflect_type": "odd"}),
-        (((2, 3),), {"pad_width": 2, "mode": "linear_ramp", "end_values": (1.0, -2.0)}),
-        (((2, 3),), {"pad_width": ((1, 2), (0, 1)), "mode": "mean"}),
-        (((4, 3),), {"pad_width": 1, "mode": "mean", "stat_length": ((1, 2), (2, 9))}),
-        (((0, 2),), {"pad_width": ((1, 1), (0, 1))}),
-        (((2, 1),), {"pad_width": 1, "mode": "reflect"}),
-    ),
-    _pad_rule,
-    expects="a width, or one (before, after) for each axis",
-    doc="""Put elements around an array, by a mode that is linear in the array.""",
-)
-
-
-def _pad_formula(x: Any, *, pad_width: Any, mode: str, stat_length: Any = None) -> Any:
-    rank = x.ndim
-    lengths = [(None, None)] * rank if stat_length is None else _pairs(stat_length, rank)
-    for axis, (before, after) in enumerate(_pairs(pad_width, rank)):
-        n = x.shape[axis]
-        first, last = (n if length is None else min(length, n) for length in lengths[axis])
-        key = (slice(None),) * axis
-        parts = [
-            _spread(x[(*key, slice(None, first))], mode, axis, before),
-            x,
-            _spread(x[(*key, slice(n - last, None))], mode, axis, after),
-        ]
-        x = concatenate_all(*parts, axis=axis)
-    return x
-
-
-def _spread(chunk: Any, mode: str, axis: int, width: int) -> Any:
-    reduce = {"maximum": np.max, "minimum": np.min, "median": np.median}[mode]
-    value = reduce(chunk, axis=axis, keepdims=True)
-    shape = list(chunk.shape)
-    shape[axis] = width
-    return broadcast_to(value, shape=tuple(shape))
-
-
-def _statistics(rng: np.random.Generator) -> Iterator[Sample]:
-    yield (values(rng, (4,), -2, 2),), {"pad_width": 2, "mode": "maximum"}
-    yield (values(rng, (2, 3), -2, 2),), {"pad_width": ((1, 2), (0, 1)), "mode": "minimum"}
-    case = {"pad_width": (1, 2), "mode": "maximum", "stat_length": ((2, 1), (1, 2))}
-    yield (values(rng, (3, 4), -2, 2),), case
-
-
-pad_statistic: Op = primitive(
-    "pad_statistic",
-    _pad,
-    _statistics,
-    formula=_pad_formula,
-    real=True,
-    expects="a width, or one (before, after) for each axis",
-    doc="""Put maxima, minima or medians around an array.""",
-)
-
-
 __all__ = [
     "choose_from",
     "delete_from",
     "diagflat",
     "diagonal",
     "insert_into",
-    "pad_linear",
-    "pad_statistic",
+    "numbered",
     "repeat",
     "resize",
+    "sent_back",
     "sliding_windows",
     "trace",
 ]

@@ -110,7 +110,7 @@ correlate: Op = primitive(
 def _coefficients_rule(g: Any, x: Any, count: int) -> Any:
     """Sum g times each power of x, the highest first: the derivative for the coefficients."""
     if not count:
-        return np.zeros(0, g.dtype)
+        return _flat(g)[:0]
     return stack_all(*[(g * x**k).sum() for k in reversed(range(count))], axis=0)
 
 

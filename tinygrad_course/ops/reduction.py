@@ -72,9 +72,10 @@ def _sum(
     where: Any = True,
 ) -> Any:
     if initial is None and where is True:
-        return np.add.reduce(x, axis, dtype, no_out(out), keepdims)
+        return np.add.reduce(x, axis=axis, dtype=dtype, out=no_out(out), keepdims=keepdims)
     start = 0 if initial is None else initial
-    return np.add.reduce(x, axis, dtype, no_out(out), keepdims, initial=start, where=where)
+    options: dict[str, Any] = {"keepdims": keepdims, "initial": start, "where": where}
+    return np.add.reduce(x, axis, dtype, no_out(out), **options)
 
 
 def sum_rule(
@@ -108,7 +109,7 @@ def _mean(
     axis: Any = None,
     dtype: Any = None,
     out: Any = None,
-    keepdims: bool = False,
+    keepdims: Any = False,
     where: Any = True,
 ) -> Any:
     plain = where is True and dtype is None and out is None and x.dtype.kind == "f"
@@ -116,7 +117,7 @@ def _mean(
         return np.mean(x, axis, dtype, no_out(out), keepdims, where=where)
     # Its own arithmetic without the bookkeeping, which takes longer than a short sum. Whole
     # numbers and float16 are widened there, and more than 2**24 elements do not fit into float32.
-    return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims) / count(x.shape, axis)
 
 
 def mean_rule(
@@ -383,7 +384,6 @@ reduce_max: Op = primitive(
     _extremes,
     extreme_rule,
     numpy=(np.max, np.amax),
-    real=True,
     expects="at least one element to choose from, or initial=",
     doc="""Take the maximum over `axis`; tied elements share the gradient equally.
 
@@ -403,7 +403,6 @@ reduce_min: Op = primitive(
     _extremes,
     extreme_rule,
     numpy=(np.min, np.amin),
-    real=True,
     expects="at least one element to choose from, or initial=",
     doc="""Take the minimum over `axis`; tied elements share the gradient equally.
 
@@ -556,7 +555,9 @@ flatnonzero: Op = primitive(
 
 
 def _shift(x: Any, axis: Any) -> Any:
-    top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    # Real, so that the imaginary part of a complex logarithm stays within ±π.
+    size = x.real if x.dtype.kind == "c" else x
+    top = np.maximum.reduce(size, axis=axis, keepdims=True)
     return np.where(np.isfinite(top), top, 0)  # -inf everywhere must give -inf, not nan
 
 

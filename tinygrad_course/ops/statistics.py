@@ -25,7 +25,8 @@ from tinygrad_course.primitive import Op, Sample, primitive
 
 def _average(x: Any, weights: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     try:
-        return tuple(np.average(x, axis, weights, returned=True, keepdims=keepdims))
+        options: dict[str, Any] = {"keepdims": keepdims}
+        return tuple(np.average(x, axis, weights, returned=True, **options))
     except ZeroDivisionError as error:
         raise ZeroDivisionError(
             f"average: the weights, of shape {np.shape(weights)}, sum to 0 over axis {axis}; "
