@@ -40,7 +40,7 @@ def softmax(z):
 ACTIVATIONS = {
     "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z)), lambda z: z * (1 - z)),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2, lambda z: 1 - z**2),
-    "exp": (np.exp, np.exp, lambda z: z),
+    "sin": (np.sin, np.cos, None),
     "softplus": (lambda z: np.log(1 + np.exp(z)), sigmoid, None),
     "swish": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * (1 - sigmoid(z))), None),
 }
@@ -124,7 +124,11 @@ def pairs(seed: int = 0) -> Iterator[Fault]:
         def corner(g):
             g[-1, -1] *= -1
 
-        for words, change in (("row 1", row), (f"column {shape[1] - 1}", column), ("corner", corner)):
+        for words, change in (
+            ("row 1", row),
+            (f"column {shape[1] - 1}", column),
+            ("corner", corner),
+        ):
             yield Fault(f"{name}: {words}", f, right, _altered(right, change), inputs, words)
     x, w, b = rng.normal(size=(m, n)), rng.normal(size=(n, k)), rng.normal(size=k)
     y = rng.normal(size=(m, k))
@@ -217,29 +221,53 @@ def _shapes(x, b, rng, n, m):
         return t.T @ (g * (1 - np.tanh(t @ s) ** 2))
 
     yield Fault(
-        "transposed square", product, product_right, lambda s, g: product_right(s, g).T, (s,),
+        "transposed square",
+        product,
+        product_right,
+        lambda s, g: product_right(s, g).T,
+        (s,),
         "transposed",
     )
     yield Fault(
-        "transposed", np.sin, lambda x, g: g * np.cos(x), lambda x, g: (g * np.cos(x)).T, (x,),
+        "transposed",
+        np.sin,
+        lambda x, g: g * np.cos(x),
+        lambda x, g: (g * np.cos(x)).T,
+        (x,),
         "transposed",
     )
     row = rng.normal(size=n)
     yield Fault(
-        "unsummed", lambda r: x * r, lambda _r, g: (g * x).sum(axis=0), lambda _r, g: g * x, (row,),
+        "unsummed",
+        lambda r: x * r,
+        lambda _r, g: (g * x).sum(axis=0),
+        lambda _r, g: g * x,
+        (row,),
         "broadcast.*summed",
     )
     yield Fault(
-        "unsummed keepdims", lambda r: x * r, lambda _r, g: (g * x).sum(axis=1, keepdims=True),
-        lambda _r, g: g * x, (rng.normal(size=(m, 1)),), "broadcast.*summed",
+        "unsummed keepdims",
+        lambda r: x * r,
+        lambda _r, g: (g * x).sum(axis=1, keepdims=True),
+        lambda _r, g: g * x,
+        (rng.normal(size=(m, 1)),),
+        "broadcast.*summed",
     )
     yield Fault(
-        "one copy", lambda r: x * r, lambda _r, g: (g * x).sum(axis=0), lambda _r, g: (g * x)[0],
-        (row,), "first of its copies",
+        "one copy",
+        lambda r: x * r,
+        lambda _r, g: (g * x).sum(axis=0),
+        lambda _r, g: (g * x)[0],
+        (row,),
+        "first of its copies",
     )
     yield Fault(
-        "mean of copies", lambda r: x * r, lambda _r, g: (g * x).sum(axis=0),
-        lambda _r, g: (g * x).mean(axis=0), (row,), rf"1/{m}|mean",
+        "mean of copies",
+        lambda r: x * r,
+        lambda _r, g: (g * x).sum(axis=0),
+        lambda _r, g: (g * x).mean(axis=0),
+        (row,),
+        rf"1/{m}|mean",
     )
 
 
@@ -316,13 +344,19 @@ def _graph(x, w, b, y, rng, n, m, k):
         d[:, index % n] = 2 * g * x[:, index % n]
         return d
 
-    yield Fault("duplicate take", taken, taken_right, taken_wrong, (x,), "duplicate index.*assigned")
+    yield Fault(
+        "duplicate take", taken, taken_right, taken_wrong, (x,), "duplicate index.*assigned"
+    )
 
 
 def _couplings(x, rng, n):
     yield Fault(
-        "softmax coupling", softmax, _softmax_pull, lambda z, g: g * softmax(z) * (1 - softmax(z)),
-        (x,), "coupling",
+        "softmax coupling",
+        softmax,
+        _softmax_pull,
+        lambda z, g: g * softmax(z) * (1 - softmax(z)),
+        (x,),
+        "coupling",
     )
     target = np.abs(rng.normal(size=x.shape))
 
@@ -357,8 +391,10 @@ def _couplings(x, rng, n):
             d = g * gamma
             dx = d
             if kind != "constant":
-                dx = d - d.mean(axis=0) * (kind != "mean") - hat * (d * hat).mean(axis=0) * (
-                    kind != "variance"
+                dx = (
+                    d
+                    - d.mean(axis=0) * (kind != "mean")
+                    - hat * (d * hat).mean(axis=0) * (kind != "variance")
                 )
             return dx / std, (g * hat).sum(axis=0), g.sum(axis=0)
 
@@ -384,8 +420,12 @@ def _couplings(x, rng, n):
         return gradient
 
     yield Fault(
-        "batch norm inside", normed_layer, layer_pull("right"), layer_pull("constant"),
-        (x, gamma, beta), "statistics|constant",
+        "batch norm inside",
+        normed_layer,
+        layer_pull("right"),
+        layer_pull("constant"),
+        (x, gamma, beta),
+        "statistics|constant",
     )
 
 
@@ -407,7 +447,9 @@ def _penalties(x, w, y, m):
             return gradient
 
         right = pull(1)
-        yield Fault("penalty missing", cost, right, pull(0), (w,), f"regularization.*missing.*{word}")
+        yield Fault(
+            "penalty missing", cost, right, pull(0), (w,), f"regularization.*missing.*{word}"
+        )
         yield Fault("penalty twice", cost, right, pull(2), (w,), f"regularization.*twice.*{word}")
 
 

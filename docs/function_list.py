@@ -79,7 +79,8 @@ def tables() -> Iterator[str]:
             called = ", ".join(f"`{n}`" for n in names)
             yield f"| {called} | {state(ours, function)} | {says(ours, function)} |\n"
     yield from special()
-    yield "\n## Refused\n\nEach raises TypeError with this advice.\n\n| function | instead |\n|---|---|\n"
+    yield "\n## Refused\n\nEach raises TypeError with this advice.\n"
+    yield "\n| function | instead |\n|---|---|\n"
     for name, function in sorted(refused):
         yield f"| `{name}` | {REFUSALS[name_of(function)]} |\n"
 
@@ -88,7 +89,8 @@ def special() -> Iterator[str]:
     """Yield the table of SciPy's special functions."""
     import scipy.special  # noqa: PLC0415 - needed for this table alone
 
-    yield "\n## scipy.special\n\nWhere SciPy is installed; also as `tinygrad_course.special.<name>`.\n"
+    yield "\n## scipy.special\n"
+    yield "\nWhere SciPy is installed; also as `tinygrad_course.special.<name>`.\n"
     yield "\n| function | derivative | what it does |\n|---|---|---|\n"
     for name in dir(scipy.special):
         function = getattr(scipy.special, name)

@@ -171,7 +171,7 @@ def test_functions_without_a_rule_are_refused(name):
 # ---- the methods and options of ufuncs -----------------------------------------------------
 
 _METHODS = {
-    "add.reduce": lambda t: np.add.reduce(t),
+    "add.reduce": np.add.reduce,
     "add.reduce all": lambda t: np.add.reduce(t, axis=None),
     "add.reduce where": lambda t: np.add.reduce(t, axis=1, where=_MATRIX > 1),
     "multiply.reduce": lambda t: np.multiply.reduce(t, axis=1, keepdims=True),
@@ -181,22 +181,28 @@ _METHODS = {
     "logaddexp.reduce": lambda t: np.logaddexp.reduce(t, axis=0),
     "hypot.reduce": lambda t: np.hypot.reduce(t, axis=1),
     "add.accumulate": lambda t: np.add.accumulate(t, axis=1),
-    "multiply.accumulate": lambda t: np.multiply.accumulate(t),
+    "multiply.accumulate": np.multiply.accumulate,
     "maximum.accumulate": lambda t: np.maximum.accumulate(t, axis=1),
     "subtract.accumulate": lambda t: np.subtract.accumulate(t, axis=-1),
     "multiply.outer": lambda t: np.multiply.outer(t, _OTHER),
     "array first": lambda t: np.subtract.outer(_OTHER[0], t),
     "hypot.outer": lambda t: np.hypot.outer(t, t),
-    "where": lambda t: np.log(t - 0.5, where=_MATRIX > 0.5, out=np.zeros((2, 3)))
-    if not isinstance(t, Tensor)
-    else np.log(t - 0.5, where=_MATRIX > 0.5),
-    "where two": lambda t: np.divide(t, _OTHER, where=_MATRIX > 1, out=np.ones((2, 3)))
-    if not isinstance(t, Tensor)
-    else np.divide(t, _OTHER, where=_MATRIX > 1, out=Tensor(np.ones((2, 3)))),
+    "where": lambda t: (
+        np.log(t - 0.5, where=_MATRIX > 0.5, out=np.zeros((2, 3)))
+        if not isinstance(t, Tensor)
+        else np.log(t - 0.5, where=_MATRIX > 0.5)
+    ),
+    "where two": lambda t: (
+        np.divide(t, _OTHER, where=_MATRIX > 1, out=np.ones((2, 3)))
+        if not isinstance(t, Tensor)
+        else np.divide(t, _OTHER, where=_MATRIX > 1, out=Tensor(np.ones((2, 3))))
+    ),
     "dtype": lambda t: np.add(t, 1, dtype=np.float64),
-    "out": lambda t: np.exp(t, out=np.zeros((2, 3)))
-    if not isinstance(t, Tensor)
-    else np.exp(t, out=Tensor(np.zeros((2, 3)))),
+    "out": lambda t: (
+        np.exp(t, out=np.zeros((2, 3)))
+        if not isinstance(t, Tensor)
+        else np.exp(t, out=Tensor(np.zeros((2, 3))))
+    ),
 }
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tinygrad_course import Tensor, gradients
-from tinygrad_course.errors import ArgumentError
 from tinygrad_course.checking import gradcheck
+from tinygrad_course.errors import ArgumentError
 from tinygrad_course.primitive import FUNCTIONS, NUMPY_FUNCTIONS, PRIMITIVES, primitive
 from tinygrad_course.protocols import load_all
 
 load_all()
+
 CASES = [
     pytest.param(name, inputs, params, id=f"{name}-{i}")
     for name, row in PRIMITIVES.items()

@@ -295,6 +295,18 @@ def test_arrays_give_arrays():
     assert x.tolist() == [1.0, 2.0]
 
 
+def test_gradients_own_their_memory():
+    """No two gradients, and no gradient and upstream, share memory; all can be written into."""
+    x = np.ones(3)
+    results = list(grad(lambda a, b: (a + b).sum(), (0, 1))(x, x))
+    upstream = np.ones(3)
+    results += [upstream, *vjp(lambda a, b: a + b, x, x)[1](upstream)]
+    results += [x, vjp(lambda a: a, x)[1](upstream)[0], jvp(lambda a: a, (x,), (upstream,))[1]]
+    for k, result in enumerate(results):
+        result[...] = k
+    assert [result.tolist() for result in results] == [[k] * 3 for k in range(len(results))]
+
+
 def test_tensors_give_tensors():
     """Tensors give Tensors; they are recorded if the argument is, and recording is on."""
     for result in _everything(Tensor([1.0, 2.0])):
@@ -519,6 +531,18 @@ def test_products_take_and_give_nested_things():
     np.testing.assert_allclose(forward, dot(leaves(back), leaves((v, dx))), rtol=1e-12)
 
 
+def test_one_result_given_twice():
+    """A Tensor that stands at two places of the result collects both upstream gradients."""
+
+    def f(x):
+        y = x * 2
+        return {"a": y, "b": [y, x]}
+
+    (found,) = vjp(f, 3.0)[1]({"a": 1.0, "b": [10.0, 100.0]})
+    assert found == 122
+    assert jvp(f, (3.0,), (1.0,))[1] == {"a": 2, "b": [2, 1]}
+
+
 def test_jacobian_and_hessian_of_nested_things():
     """The nesting of the result, and in it that of the argument; the Hessian has it twice."""
 
@@ -583,6 +607,11 @@ def test_results_of_one_call_are_of_one_kind():
     assert not slope.requires_grad
     value.backward()
     assert w.grad.tolist() == [1, 1]
+    for captured in (w, w * 2):
+        value, slope = value_and_grad(lambda x, c=captured: c[0])(1.0)
+        assert value.requires_grad
+        value, _ = vjp(lambda x, c=captured: c, 1.0)
+        assert value is captured
 
 
 def test_jacobian_inside_a_differentiated_function():

@@ -26,6 +26,17 @@ from tinygrad_course.tensor import Tensor, array
 
 if _TYPE_CHECKING:
     from tinygrad_course import fft, linalg, special, viz
+    from tinygrad_course.checking import (
+        gradcheck,
+        gradcheck_module,
+        gradcheck_pair,
+        gradcheck_steps,
+        gradients_to_vector,
+        parameters_to_vector,
+        step_size_study,
+        taylor_test,
+        vector_to_parameters,
+    )
     from tinygrad_course.checkpointing import checkpoint
     from tinygrad_course.transforms import (
         elementwise_grad,
@@ -37,17 +48,6 @@ if _TYPE_CHECKING:
         jvp,
         value_and_grad,
         vjp,
-    )
-    from tinygrad_course.checking import (
-        gradcheck,
-        gradcheck_module,
-        gradcheck_pair,
-        gradcheck_steps,
-        gradients_to_vector,
-        parameters_to_vector,
-        step_size_study,
-        taylor_test,
-        vector_to_parameters,
     )
 
 __version__ = "0.1.0"

@@ -250,10 +250,11 @@ class Call:
 
 
 def _leads_out(roots: Sequence[Node | None], order: Sequence[Node], started: int) -> bool:
-    """Whether a recorded result depends on anything outside the call; see `depending`."""
+    """Whether a recorded result depends on anything outside the call.
+
+    As `depending`, for a function that has just returned: others still running are older.
+    """
     if any(root is None or root.time <= started for root in roots):
-        return True
-    if _open and any(id(node) in _open for node in order):
         return True
     for node in order:
         for parent in node.parents:

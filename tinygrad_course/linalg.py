@@ -213,7 +213,7 @@ def multi_dot(arrays: Sequence[Any]) -> Any:
     Example:
         >>> import tinygrad_course as tc
         >>> tc.linalg.multi_dot([tc.Tensor([1.0, 2.0]), [[1.0, 0.0], [0.0, 1.0]], [3.0, 4.0]])
-        Tensor(11., op=multi_dot)
+        Tensor(11.)
     """
     return chain(*arrays)
 

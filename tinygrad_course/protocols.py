@@ -93,12 +93,13 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     """
     if method == "at":
         return _at(ufunc, *inputs)
-    apply = {
+    methods: dict[str, Callable[..., Any]] = {
         "__call__": _call,
         "reduce": _reduce,
         "accumulate": _accumulate,
         "outer": _outer,
-    }.get(method)
+    }
+    apply = methods.get(method)
     if apply is None:
         raise refused(ufunc, f".{method}", {})
     out = options.pop("out", (None,))
@@ -150,9 +151,7 @@ def _call(ufunc: Any, *inputs: Any, base: Any = None, where: Any = True, **optio
     return _call_where(function, inputs, where, base)
 
 
-def _with_options(
-    ours: Callable[..., Any], theirs: Any, args: Any, options: dict[str, Any]
-) -> Any:
+def _with_options(ours: Callable[..., Any], theirs: Any, args: Any, options: dict[str, Any]) -> Any:
     """Call our function; an option that it does not have is refused under NumPy's name."""
     try:
         return ours(*args, **options)
@@ -246,7 +245,7 @@ def _at(ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
         )
     if not records(target, *values):
         # In the shape of the index: NumPy 2.4's fast path reads past the end of shorter values.
-        shape = np.empty(np.shape(target), dtype=bool)[key].shape
+        shape = np.empty(target._data.shape, dtype=bool)[key].shape
         plain = [np.broadcast_to(_raw(v), shape) for v in values]
         ufunc.at(target._data, key, *plain)
         note_write(target._data, name)
@@ -254,7 +253,7 @@ def _at(ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
         return
     if ufunc not in (np.add, np.subtract):
         raise refused(ufunc, ".at while recording", {})
-    shape = np.shape(target)
+    shape = target._data.shape
     piece = np.empty(shape, dtype=bool)[key].shape
     spread = ops.broadcast_to(values[0], shape=piece)
     write(name, target, _call(ufunc, target, ops.scatter_add(spread, key=key, shape=shape)))
@@ -360,4 +359,12 @@ DESCRIBING = (
 )
 NUMPY_FUNCTIONS.update({function: _described(function) for function in DESCRIBING})
 
-__all__ = ["DESCRIBING", "apply_function", "apply_ufunc", "load_all", "lookup", "name_of", "refused"]
+__all__ = [
+    "DESCRIBING",
+    "apply_function",
+    "apply_ufunc",
+    "load_all",
+    "lookup",
+    "name_of",
+    "refused",
+]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.data import ImageData
 from tinygrad_course.checking import GradcheckReport
+from tinygrad_course.data import ImageData
 from tinygrad_course.training import Evaluation, Options, Record
 
 TRAIN, DEV, ACCENT = "#0b6e99", "#d9730d", "#6b7280"

@@ -574,8 +574,8 @@ def hvp(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return the function that computes the product of the Hessian with a vector, without H.
 
     Hv is the derivative of ⟨∇f, v⟩: one recorded gradient and one walk back through it, about the
-    cost of three gradients, whatever the size of x. For complex x it is the
-    derivative of the gradient in the direction v.
+    cost of three gradients, whatever the size of x. For complex x it is the derivative of the
+    gradient in the direction v.
 
     The vector comes last: ``hvp(f)(x, v)``, and ``hvp(f, 1)(a, x, v)`` for an `f` of two
     arguments, as in HIPS autograd. For one argument that is what SciPy calls:

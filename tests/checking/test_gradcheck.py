@@ -7,8 +7,8 @@ import pytest
 
 import tinygrad_course as tc
 from tinygrad_course import Tensor, nn
-from tinygrad_course.errors import ArgumentError, GradientError
 from tinygrad_course.checking import VERDICTS, ng_reading, norm_ratio
+from tinygrad_course.errors import ArgumentError, GradientError
 from tinygrad_course.primitive import FUNCTIONS, PRIMITIVES, primitive
 
 

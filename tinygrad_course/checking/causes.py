@@ -8,7 +8,6 @@ wrong elements is described instead.
 from __future__ import annotations
 
 import inspect
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -149,7 +148,9 @@ def _repairs(
         yield from _upstream(subject, item, weights)
     yield from _factors(item, a, [*_USUAL, *_lengths(subject, tape, weights), *constants])
     yield from _reordered(item, a)
-    yield from _penalties(item, a)
+    # The factor of a penalty is that of the cost, not that of the cost times a random upstream.
+    whole = weights[0].item() if len(weights) == 1 and weights[0].size == 1 else 1.0
+    yield from _penalties(item, a, whole or 1.0)
 
 
 _USUAL = [
@@ -270,7 +271,7 @@ def _reordered(item: Evidence, a: np.ndarray) -> Iterator[str]:
             yield f"the gradient runs backwards along axis {axis}"
 
 
-def _penalties(item: Evidence, a: np.ndarray) -> Iterator[str]:
+def _penalties(item: Evidence, a: np.ndarray, whole: float) -> Iterator[str]:
     """Yield the repairs by a term that a penalty on the weights would give."""
     point = item.point[item.places]
     missing = item.numeric - a
@@ -282,6 +283,7 @@ def _penalties(item: Evidence, a: np.ndarray) -> Iterator[str]:
         factor = float(direction @ missing) / size
         if not abs(factor) > 1e-12 or not item.agrees(a + factor * direction):
             continue
+        factor /= whole
         # If the right gradient is itself such a term, a wrong factor explains it as well.
         kind = "is missing" if factor > 0 else "counts twice, or too much"
         yield f"a regularization term {kind}: the difference is {abs(factor):.6g} times {word}"

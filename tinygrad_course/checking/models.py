@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_course.checking.blame import wrong_operations
 from tinygrad_course.checking.coverage import blind_spots
 from tinygrad_course.checking.report import GradcheckReport
-from tinygrad_course.checking.subjects import Results, Subject, same_randomness
+from tinygrad_course.checking.subjects import Results, Subject, UnsuitableError, same_randomness
 from tinygrad_course.checking.tape import taped
 from tinygrad_course.checking.verdicts import Options, Progress, examine, stream
 from tinygrad_course.errors import ArgumentError, ShapeError
@@ -36,8 +36,12 @@ class Model(Subject):
         with same_randomness(*drawn):
             result = self.loss(self.model(first), *rest)
         if not isinstance(result, Tensor) or result.size != 1:
-            raise ArgumentError("gradcheck_module: the loss must be a Tensor of one element")
+            raise UnsuitableError("gradcheck_module: the loss must be a Tensor of one element")
         return result
+
+    def upstream(self, rng: np.random.Generator, centre: Results) -> Results:  # noqa: ARG002
+        """Return 1: the numbers of the report are those of the parameters' ``grad``."""
+        return [np.ones(y.shape) for y in centre]
 
     def values(self) -> Results:
         """Return the loss."""

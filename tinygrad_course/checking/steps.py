@@ -18,7 +18,13 @@ from tinygrad_course.checking.causes import Evidence, explain
 from tinygrad_course.checking.differences import Comparison, Estimate
 from tinygrad_course.checking.mistakes import mistakes
 from tinygrad_course.checking.report import GradcheckReport, ng_reading, norm_ratio
-from tinygrad_course.checking.subjects import Results, Subject, checked_inputs, is_real
+from tinygrad_course.checking.subjects import (
+    Results,
+    Subject,
+    UnsuitableError,
+    checked_inputs,
+    is_real,
+)
 from tinygrad_course.checking.tape import Tape, backward_with, taped
 from tinygrad_course.checking.verdicts import Options, examine, stream
 from tinygrad_course.errors import ArgumentError
@@ -97,7 +103,7 @@ class _Forward(Subject):
             self.named = dict(self.forward(*leaves))
         loss = _loss(self.named)
         if not isinstance(loss, Tensor):
-            raise ArgumentError(
+            raise UnsuitableError(
                 "gradcheck_steps: the loss does not depend on the inputs through NumPy functions; "
                 "compute it from the given arrays without float() or .item()"
             )
@@ -113,13 +119,15 @@ class _Forward(Subject):
 
 def _loss(named: Any) -> Any:
     if not isinstance(named, Mapping) or "loss" not in named:
-        raise ArgumentError(
+        raise UnsuitableError(
             "gradcheck_steps: forward must return a dict of named intermediates with one called "
             "'loss'"
         )
     loss = named["loss"]
     if np.size(loss) != 1:
-        raise ArgumentError(f"gradcheck_steps: the loss has shape {np.shape(loss)}, not one number")
+        raise UnsuitableError(
+            f"gradcheck_steps: the loss has shape {np.shape(loss)}, not one number"
+        )
     return loss
 
 

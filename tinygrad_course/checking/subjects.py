@@ -24,6 +24,10 @@ from tinygrad_course.transforms import gradients
 Results = list[np.ndarray]
 
 
+class UnsuitableError(ArgumentError):
+    """What was given cannot be checked at all; not something that the checked function raised."""
+
+
 class Subject:
     """Named points in float64, and what is computed from them.
 
@@ -38,6 +42,10 @@ class Subject:
     def values(self) -> Results:
         """Return the results at the current points."""
         raise NotImplementedError
+
+    def upstream(self, rng: np.random.Generator, centre: Results) -> Results:
+        """Return a random upstream gradient: with ones, ignoring it would go unnoticed."""
+        return [np.asarray(rng.standard_normal(y.shape)) for y in centre]
 
     def gradient(self, weights: Results) -> dict[str, Any]:
         """Return the gradient of the weighted sum of the results for each point."""
@@ -76,12 +84,12 @@ def checked_inputs(name: str, inputs: Sequence[Any]) -> list[Any]:
     """Return the inputs, floating ones as arrays of their own.
 
     Raises:
-        ArgumentError: no input is floating, or a floating one is empty or not finite.
+        ArgumentError: no input is floating.
     """
     given = [prepared(x) for x in inputs]
     floating = [i for i, x in enumerate(given) if is_real(x) or is_complex(x)]
     if not floating:
-        raise ArgumentError(
+        raise UnsuitableError(
             f"{name}: no input is a floating array; whole numbers have no derivative, so write "
             f"them with a decimal point"
         )
@@ -110,7 +118,7 @@ def real_outputs(result: Any) -> list[Tensor]:
     real = []
     for part in listed(result):
         if not isinstance(part, Tensor):
-            raise ArgumentError(
+            raise UnsuitableError(
                 f"gradcheck: the function returned {type(part).__name__}, not a Tensor; compute "
                 f"with the Tensors that it is given"
             )
@@ -225,13 +233,19 @@ class HandWritten(Subject):
         for part in listed(result):
             array = np.asarray(part._data if isinstance(part, Value) else part)
             if array.dtype.kind not in "biuf":
-                raise ArgumentError(
+                raise UnsuitableError(
                     f"gradcheck_pair: the function returned {type(part).__name__} "
                     f"({array.dtype}), expected real numbers or an array of them"
                 )
             # A result that is the input itself would move with it.
             arrays.append(np.array(array, dtype=array.dtype if array.dtype.kind == "f" else float))
         return arrays
+
+    def upstream(self, rng: np.random.Generator, centre: Results) -> Results:
+        """Return a random upstream gradient, or 1 where the gradient function takes none."""
+        weights = super().upstream(rng, centre)
+        self.takes_upstream = self._takes_upstream(weights)
+        return weights if self.takes_upstream else [np.ones(w.shape) for w in weights]
 
     def gradient(self, weights: Results) -> dict[str, Any]:
         """Return what the hand-written gradient gives for an upstream gradient."""
@@ -244,26 +258,33 @@ class HandWritten(Subject):
             given = self.grad_f(*self.inputs)
         found = self._per_input(given)
         if not self.takes_upstream:
-            scale = float(weights[0])
+            scale = weights[0].item()
             found = [g if g is None else np.asarray(g) * scale for g in found]
         return {f"input {i}": found[i] for i in self.places}
 
     def _takes_upstream(self, weights: Results) -> bool:
-        count = len(self.inputs)
+        """Whether the gradient function wants an upstream gradient after the inputs."""
+        one_number = len(weights) == 1 and weights[0].size == 1
         try:
-            inspect.signature(self.grad_f).bind(*self.inputs, None)
-        except TypeError:
-            pass
+            signature = inspect.signature(self.grad_f)
         except ValueError:  # written in C: no signature
             return True
-        else:
+        if one_number and _binds(signature, *self.inputs):
+            kinds = {p.kind for p in signature.parameters.values()}
+            if inspect.Parameter.VAR_POSITIONAL not in kinds:
+                return False  # what could take an upstream gradient has a default: an option
+            try:
+                self.grad_f(*[np.copy(x) if is_real(x) else x for x in self.inputs], weights[0])
+            except TypeError:
+                return False
+        if _binds(signature, *self.inputs, None):
             return True
-        if len(weights) == 1 and weights[0].size == 1:
+        if one_number:
             return False
-        raise ArgumentError(
+        raise UnsuitableError(
             f"gradcheck_pair: the gradient function takes no upstream gradient, but the function "
-            f"returns shape {weights[0].shape}; write grad_f(*inputs, upstream) with {count + 1} "
-            f"arguments"
+            f"returns shape {weights[0].shape}; write grad_f(*inputs, upstream) with "
+            f"{len(self.inputs) + 1} arguments"
         )
 
     def _per_input(self, given: Any) -> list[Any]:
@@ -281,7 +302,7 @@ class HandWritten(Subject):
                     found[i] = g
                 return found
             what = f"{len(given)} values" if isinstance(given, tuple | list) else "one value"
-            raise ArgumentError(
+            raise UnsuitableError(
                 f"gradcheck_pair: the gradient function returned {what} for {count} inputs; "
                 f"return one gradient per input, None for one without derivative"
             )
@@ -302,6 +323,14 @@ class HandWritten(Subject):
         if not all(isinstance(out, Tensor) and out.dtype.kind == "f" for out in outputs):
             return None
         return outputs, {f"input {i}": leaves[i] for i in self.places}
+
+
+def _binds(signature: inspect.Signature, *given: Any) -> bool:
+    try:
+        signature.bind(*given)
+    except TypeError:
+        return False
+    return True
 
 
 # ---- randomness --------------------------------------------------------------------------------
@@ -345,6 +374,10 @@ class Frozen(Subject):
         with same_randomness():
             return self.subject.recorded()
 
+    def upstream(self, rng: np.random.Generator, centre: Results) -> Results:
+        """Return the upstream gradient that the subject wants."""
+        return self.subject.upstream(rng, centre)
+
 
 __all__ = [
     "Frozen",
@@ -352,6 +385,7 @@ __all__ = [
     "Results",
     "Subject",
     "TensorFunction",
+    "UnsuitableError",
     "call",
     "checked_inputs",
     "is_complex",

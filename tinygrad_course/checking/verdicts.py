@@ -6,6 +6,7 @@ compared.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -31,8 +32,7 @@ from tinygrad_course.checking.report import (
     InputRow,
     norm_ratio,
 )
-from tinygrad_course.checking.subjects import Frozen, Results, Subject
-from tinygrad_course.errors import ArgumentError
+from tinygrad_course.checking.subjects import Frozen, Results, Subject, UnsuitableError
 
 Progress = Callable[[int, int], None]
 
@@ -64,21 +64,21 @@ def examine(subject: Subject, rng: np.random.Generator, options: Options) -> Gra
     start = {name: point.copy() for name, point in subject.points.items()}
     try:
         centre, again = subject.values(), subject.values()
-    except ArgumentError:  # about the call of the checker, not about the function
+    except UnsuitableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
-        return _alone("nonfinite", "error", f"the function raised {_said(error)} at this point")
+        return _raised("the function", error, start)
     early = _unfit_function(subject, start, centre, again)
     if early is not None:
         return early
-    weights = [np.asarray(rng.standard_normal(y.shape)) for y in centre]
-    lent = [w.copy() for w in weights]
     try:
+        weights = subject.upstream(rng, centre)
+        lent = [w.copy() for w in weights]
         given = subject.gradient(lent)
-    except ArgumentError:
+    except UnsuitableError:
         raise
     except Exception as error:  # noqa: BLE001 - the same
-        return _alone("nonfinite", "error", f"the gradient raised {_said(error)} at this point")
+        return _raised("the gradient", error, start)
     early = _unfit_gradient(subject, start, given, weights, lent)
     if early is not None:
         if early.verdict == "shape":
@@ -89,8 +89,14 @@ def examine(subject: Subject, rng: np.random.Generator, options: Options) -> Gra
     return _compare_all(subject, analytic, centre, weights, rng, options)
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:200]}"
+def _raised(what: str, error: Exception, start: dict[str, np.ndarray]) -> GradcheckReport:
+    """Report an exception with the line of the user's code and the point at which it happened."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "tinygrad_course" not in f[0]]
+    line = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    with np.printoptions(precision=4, threshold=6, edgeitems=2):
+        point = ", ".join(f"{n} of shape {p.shape} = {p!s}" for n, p in start.items())
+    said = f"{type(error).__name__}: {str(error)[:200]}{line}"
+    return _alone("nonfinite", "error", f"{what} raised {said} at {' '.join(point.split())[:400]}")
 
 
 def _alone(
@@ -415,7 +421,8 @@ def _report(
 ) -> GradcheckReport:
     kinds = [_COUNTS_AS.get(f.kind, f.kind) for f in findings]
     kinds += [row.verdict for row in rows] + ["pass"]
-    gap, size_a, size_n = np.sqrt(np.sum(np.square([row.norms for row in rows]), axis=0))
+    # hypot neither overflows nor underflows on the way.
+    gap, size_a, size_n = np.hypot.reduce(np.array([row.norms for row in rows] or [[0.0] * 3]))
     ratio = float(gap / (size_a + size_n)) if size_a + size_n else 0.0
     ordered = sorted(findings, key=lambda f: VERDICTS.index(_COUNTS_AS.get(f.kind, f.kind)))
     return GradcheckReport(

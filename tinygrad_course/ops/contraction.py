@@ -5,6 +5,7 @@ Each is linear in every input, so that its derivative is another product of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,8 @@ from tinygrad_course.primitive import Op, Sample, primitive
 
 def _rows(x: Any) -> Any:
     """Return `x` as one matrix: all axes but the last are counted through."""
-    return x if x.ndim == 2 else reshape(x, shape=(-1, x.shape[-1]))
+    # Not -1 for the number of rows, which is not determined where a row is empty.
+    return x if x.ndim == 2 else reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _flat(x: Any) -> Any:

@@ -250,16 +250,14 @@ pinv: Op = primitive(
 # ---- determinants ----------------------------------------------------------------------------
 
 
-def _regular_everywhere(x: Any) -> bool:
-    """Whether the matrices can be inverted without losing half of the digits."""
+def _inverse_if_regular(x: Any, digits: float) -> Any:
+    """Return the inverse of arrays, or None if a matrix would cost it this share of its digits."""
     try:
         inverse = np.linalg.inv(x)
     except np.linalg.LinAlgError:
-        return False
-    if not x.size:
-        return True
+        return None
     condition = np.linalg.norm(x, 1, axis=(-2, -1)) * np.linalg.norm(inverse, 1, axis=(-2, -1))
-    return bool((condition < precision(x) ** -0.5).all())
+    return inverse if (condition < precision(x) ** -digits).all() else None
 
 
 def _cofactors(x: Any) -> Any:
@@ -289,12 +287,14 @@ def _minors(x: Any) -> Any:
 def _det_rule(g: Any, ans: Any, x: Any) -> Any:
     if not x.shape[-1]:
         return x * 0.0
-    if _regular_everywhere(raw(x)):
-        cofactors = ans[..., None, None] * transposed(inv(x))
-    elif isinstance(x, Value):  # singular values have no second derivative here, but minors do
-        cofactors = _minors(x)
+    if isinstance(x, Value):
+        # Singular vectors would not do here: equal singular values have no second derivative.
+        regular = _inverse_if_regular(raw(x), 0.75) is not None
+        cofactors = ans[..., None, None] * transposed(inv(x)) if regular else _minors(x)
     else:
-        cofactors = _cofactors(x)
+        inverse = _inverse_if_regular(x, 0.5)
+        regular = inverse is not None
+        cofactors = ans[..., None, None] * transposed(inverse) if regular else _cofactors(x)
     return g[..., None, None] * cofactors
 
 
