@@ -87,6 +87,7 @@ def test_an_axis_that_is_named_twice(name):
     transform = getattr(np.fft, name)
     agrees(lambda a: transform(a, axes=(0, 0, 1)), draw(3, 4, name=name))
     agrees(lambda a: transform(a, s=(2, 5, 4), axes=(0, 0, 1)), draw(3, 4, name=name))
+    agrees(lambda a: transform(a, axes=(1, 0, 1)), draw(3, 4, name=name))
 
 
 @pytest.mark.parametrize("name", ONE + SEVERAL + TWO)

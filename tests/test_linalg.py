@@ -261,6 +261,22 @@ def test_eigenvalues_both_ways():
     np.testing.assert_allclose(general + general.T, triangle + triangle.T, rtol=1e-10, atol=1e-10)
 
 
+def test_eigenvalues_in_another_order(monkeypatch):
+    """eigvals asks eig for vectors, and does not rely on the order in which that returns them."""
+    weights = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    expected = gradient_of(lambda x: np.linalg.eigvals(x) * weights, BATCH)
+    usual = np.linalg.eig
+
+    def turned(x):
+        w, v = usual(x)
+        order = [2, 0, 1]
+        return w[..., order], v[..., order]
+
+    monkeypatch.setattr(np.linalg, "eig", turned)
+    found = gradient_of(lambda x: tc.linalg.eigvals(x) * weights, BATCH)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+
+
 def test_slopes_of_matrix_norms():
     """The nuclear norm has slope U Vᵀ, the spectral norm u₁ v₁ᵀ, Frobenius' A / ‖A‖."""
     u, _, vh = np.linalg.svd(TALL, full_matrices=False)
@@ -297,6 +313,7 @@ def test_results_of_lstsq():
     s.sum().backward(retain_graph=True)
     x.sum().backward()
     right(lambda a: np.linalg.lstsq(a, np.ones(4))[3], TALL)
+    right(lambda a: np.linalg.lstsq(a, np.ones(4), rcond=-1)[0], TALL)
 
 
 def test_tensorsolve_moves_axes():

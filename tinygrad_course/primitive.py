@@ -655,7 +655,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - the sam
         if len(inputs) > limit:
             inputs = _bind(row, inputs, params)
         for word, value in params.items():
-            if type(value) in _MUTABLE or isinstance(value, Value):
+            if type(value) not in _FIXED:
                 params[word] = _constant(value, name, word)
         arrays, parents, traced, wanted = _receive(inputs, rules, name, optional)
         try:
@@ -707,11 +707,12 @@ def _bind(row: Primitive, inputs: tuple[Any, ...], params: dict[str, Any]) -> tu
     return inputs[: row.arity]
 
 
-_MUTABLE = frozenset({np.ndarray, list})
+_FIXED = frozenset({bool, float, int, str, tuple, type(None)})
+"""Kinds of parameters that nobody can change after the call."""
 
 
 def _constant(value: Any, name: str, word: str) -> Any:
-    """Return a parameter as an array of the node's own, because the derivative reads it again."""
+    """Return a parameter as the node may keep it: the derivative reads it again."""
     if isinstance(value, Value):
         if value._needs:
             raise UnsupportedFunctionError(
@@ -719,7 +720,7 @@ def _constant(value: Any, name: str, word: str) -> Any:
                 f"pass it detached (.detach())"
             )
         value = value._data
-    return np.array(value)
+    return np.array(value) if isinstance(value, np.ndarray | list) else value
 
 
 def _receive(

@@ -52,6 +52,10 @@ class Evidence:
         """The checked elements, as an index."""
         return tuple(np.array([c.place for c in self.comparisons], dtype=int).T)
 
+    def at(self, array: Any) -> np.ndarray:
+        """Return an array's values at the checked elements, as a vector."""
+        return np.asarray(array)[self.places].reshape(-1)
+
     @property
     def numeric(self) -> np.ndarray:
         """The measured derivatives at `places`."""
@@ -143,7 +147,7 @@ def _repairs(
     """Yield the repairs of one input's gradient that agree with the measurement."""
     if not item.comparisons or item.analytic.shape != item.point.shape:
         return
-    a = item.analytic[item.places]
+    a = item.at(item.analytic)
     if subject.hand_written:
         yield from _upstream(subject, item, weights)
     yield from _factors(item, a, [*_USUAL, *_lengths(subject, tape, weights), *constants])
@@ -257,23 +261,23 @@ def _reordered(item: Evidence, a: np.ndarray) -> Iterator[str]:
         turned = np.transpose(item.analytic, axes)
         if axes == tuple(range(len(shape))) or turned.shape != shape:
             continue
-        values = turned[item.places]
+        values = item.at(turned)
         if not np.array_equal(values, a) and item.agrees(values):
             yield "the gradient is transposed" + (f": axes {axes}" if len(shape) > 2 else "")
     if len(shape) == 2:
         filled = item.analytic.reshape(shape, order="C").ravel().reshape(shape, order="F")
-        values = filled[item.places]
+        values = item.at(filled)
         if not np.array_equal(values, a) and item.agrees(values):
             yield "the gradient was reshaped where it should be transposed"
     for axis, n in enumerate(shape):
-        values = np.flip(item.analytic, axis)[item.places]
+        values = item.at(np.flip(item.analytic, axis))
         if n > 1 and not np.array_equal(values, a) and item.agrees(values):
             yield f"the gradient runs backwards along axis {axis}"
 
 
 def _penalties(item: Evidence, a: np.ndarray, whole: float) -> Iterator[str]:
     """Yield the repairs by a term that a penalty on the weights would give."""
-    point = item.point[item.places]
+    point = item.at(item.point)
     missing = item.numeric - a
     signs = np.sign(point)
     for direction, word in ((point, "w"), (signs, "sgn(w)")):
@@ -323,7 +327,7 @@ def _acted_out(
     wrong = [
         item.name
         for item in evidence
-        if right[item.name] is not None and item.agrees(np.asarray(right[item.name])[item.places])
+        if right[item.name] is not None and item.agrees(item.at(right[item.name]))
     ]
     if len(wrong) < len(evidence):
         return {}
@@ -348,6 +352,9 @@ def _diagonal_only(
     item: Evidence, outputs: list[Any], leaves: dict[str, Any], weights: Results
 ) -> bool:
     """Whether the gradient is the upstream gradient times the Jacobian's diagonal."""
+    right = backward_with(outputs, weights, leaves)[item.name]
+    if right is None or not item.agrees(item.at(right)):
+        return False
     if len(outputs) != 1 or outputs[0].shape != item.point.shape or item.point.size > MOST_DIAGONAL:
         return False
     for place in np.ndindex(item.point.shape):

@@ -115,7 +115,8 @@ def settle(
 
     A step may have crossed a kink near the point, such as a hidden unit's zero: smaller steps
     follow. Where rounding dominates, because the function is large beside its change, a larger
-    step follows. Of the tries the one with the smallest error of its own decides.
+    step follows. Of the tries the one with the smallest error of its own decides; a failure is
+    measured once more before anybody is accused.
     """
     eps = precision(centre) if eps is None else eps
 
@@ -125,16 +126,50 @@ def settle(
 
     # A coarse function needs a step that stands out of its rounding.
     usual = 1.0 if eps < 1e-10 else 32.0
-    tries = [attempt(usual)]
-    if tries[0].verdict != "pass":
-        tries += [attempt(usual / 32), attempt(usual / 1024)]
-        if tries[0].verdict == "inconclusive":
-            tries.append(attempt(usual * 32))
-    elif tries[0].estimate.floor > 1e-8 * abs(tries[0].estimate.value):
-        tries.append(attempt(usual * 32.0))
-    passed = [comparison for comparison in tries if comparison.verdict == "pass"]
-    finite = [c for c in tries if np.isfinite(c.estimate.error)]
-    return min(passed or finite or tries, key=lambda comparison: comparison.estimate.error)
+    tries = {usual: attempt(usual)}
+    first = tries[usual]
+    if first.verdict == "pass" and first.estimate.floor > 1e-8 * abs(first.estimate.value):
+        tries[usual * 32] = attempt(usual * 32)
+    factor = usual
+    while not _passed(tries) and factor > usual / SMALLEST:
+        factor /= 32
+        tries[factor] = attempt(factor)
+    if not _passed(tries) and any(c.verdict == "inconclusive" for c in tries.values()):
+        tries[usual * 32] = attempt(usual * 32)
+    passed = _passed(tries)
+    if passed:
+        return min(passed, key=lambda comparison: comparison.estimate.error)
+    finite = {k: c for k, c in tries.items() if np.isfinite(c.estimate.error)} or tries
+    best = min(finite, key=lambda k: finite[k].estimate.error)
+    if tries[best].verdict != "fail":
+        return tries[best]
+    return _confirmed(tries[best], attempt(best * CONFIRMING))
+
+
+SMALLEST = 32.0**3
+"""The smallest step is so much smaller than the usual one: for what oscillates many times in it."""
+
+CONFIRMING = 0.37
+"""A step that shares no period with the others."""
+
+
+def _passed(tries: dict[float, Comparison]) -> list[Comparison]:
+    return [comparison for comparison in tries.values() if comparison.verdict == "pass"]
+
+
+def _confirmed(found: Comparison, again: Comparison) -> Comparison:
+    """Return a failure if a second measurement agrees with it, else that nothing is known.
+
+    A function that oscillates within a step has differences that seem precise and mean nothing.
+    """
+    one, two = found.estimate, again.estimate
+    gap = abs(one.value - two.value)
+    close = gap <= 3 * (one.error + two.error) + 1e-2 * abs(one.value - found.analytic)
+    if again.verdict == "pass":
+        return again
+    if close and again.verdict in ("fail", "inconclusive"):
+        return found
+    return found._replace(verdict="inconclusive")
 
 
 def complex_step(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.checking.blame import wrong_operations
-from tinygrad_course.checking.coverage import blind_spots, points_that_reach
+from tinygrad_course.checking.coverage import blind_spots, degenerate_inputs, points_that_reach
+from tinygrad_course.checking.forward import pushed_forward
 from tinygrad_course.checking.report import GradcheckReport
 from tinygrad_course.checking.subjects import (
+    ComplexPair,
     HandWritten,
     Subject,
     TensorFunction,
@@ -36,6 +38,8 @@ def gradcheck(
     max_elements: int = 10_000,
     freeze: bool = False,
     explore: bool = False,
+    modes: Sequence[str] = ("vjp",),
+    diagnose: bool = True,
     progress: Progress | None = None,
 ) -> GradcheckReport:
     """Check the derivative of a function built from this library's operations.
@@ -54,6 +58,8 @@ def gradcheck(
             through all of them are checked, and the report says so.
         freeze: restart every random generator before each evaluation (dropout left on).
         explore: also check at points that reach the branches which these inputs do not.
+        modes: ``"jvp"`` beside ``"vjp"`` also checks `tinygrad_course.jvp` along random directions.
+        diagnose: False leaves out causes, blame and blind spots, for who wants the verdict alone.
         progress: called with (done, total) elements.
 
     Returns:
@@ -73,18 +79,22 @@ def gradcheck(
         raise ArgumentError(f"gradcheck: the first argument is {type(f).__name__}, not a function")
     if order not in (1, 2):
         raise ArgumentError(f"gradcheck: order must be 1 or 2, got {order!r}")
+    if not modes or not set(modes) <= {"vjp", "jvp"}:
+        raise ArgumentError(f"gradcheck: modes are 'vjp' and 'jvp', got {modes!r}")
     given = checked_inputs("gradcheck", inputs)
     complexes = [i for i, x in enumerate(given) if is_complex(x)]
     if complexes:
         f = on_parts(f, complexes)
         given = [parts(x) if is_complex(x) else x for x in given]
     rng = stream(seed)
-    options = Options(max_elements, progress, freeze)
+    options = Options(max_elements, progress, freeze, diagnose)
     report = _checked(TensorFunction(f, given), rng, options)
     if complexes:
         where = ", ".join(map(str, complexes))
         note = f"complex input {where}: the last index is 0 for real parts and 1 for imaginary ones"
         report = replace(report, notes=(note, *report.notes))
+    if report and "jvp" in modes:
+        report = pushed_forward(report, f, given, rng, options)
     if report and order == 2:
         places = [i for i, x in enumerate(given) if is_real(x)]
         slope = slope_of(f, places, int(rng.integers(1 << 31)))
@@ -97,8 +107,10 @@ def gradcheck(
 def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> GradcheckReport:
     """Examine a subject whose graph can be recorded; look for the wrong operation if it fails."""
     report = examine(subject, rng, options)
-    if report.verdict in ("random", "mutation"):
+    if not options.diagnose or report.verdict in ("random", "mutation"):
         return report
+    poor = degenerate_inputs(subject.points)
+    report = replace(report, blind_spots=tuple(poor))
     with taped() as tape, np.errstate(all="ignore"):
         try:
             recorded = subject.recorded()
@@ -106,19 +118,45 @@ def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> Gr
             return report
     if recorded is None:
         return report
-    report = replace(report, blind_spots=tuple(blind_spots(tape)))
-    if report.verdict in ("fail", "missing", "nonfinite", "shape", "dtype") and (
-        not subject.hand_written
-    ):
-        wrong = wrong_operations(tape, rng)
-        outputs, _ = recorded
-        report = replace(
-            report,
-            blame=tuple(blame for blame, _ in wrong),
-            graph=outputs[0] if wrong else None,
-            wrong_nodes=tuple(step.node for _, step in wrong),
-        )
-    return report
+    report = replace(report, blind_spots=(*blind_spots(tape), *poor))
+    if subject.hand_written or report.verdict not in _LOCAL:
+        return report
+    wrong = wrong_operations(tape, rng)
+    if not wrong:
+        return _path_not_recorded(report)
+    outputs, _ = recorded
+    causes = dict.fromkeys(f"{b.op}: {b.cause}" for b, _ in wrong if b.cause)
+    cause = " OR ".join(causes) if causes else None
+    return replace(
+        report,
+        findings=tuple(
+            replace(f, cause=cause, kind="upstream ignored" if _ignored(cause) else f.kind)
+            if f.kind == "fail" and (f.cause is None or cause is not None)
+            else f
+            for f in report.findings
+        ),
+        blame=tuple(blame for blame, _ in wrong),
+        graph=outputs[0],
+        wrong_nodes=tuple(step.node for _, step in wrong),
+    )
+
+
+_LOCAL = ("fail", "missing", "nonfinite", "shape", "dtype")
+"""Verdicts that may have their origin in a single operation."""
+
+
+def _ignored(cause: str | None) -> bool:
+    return cause is not None and "upstream gradient is ignored" in cause
+
+
+def _path_not_recorded(report: GradcheckReport) -> GradcheckReport:
+    if report.verdict not in ("fail", "missing"):
+        return report
+    note = (
+        "every recorded operation is right by itself, so a path was not recorded: look for "
+        "detach(), .data, .numpy(), no_grad() or a constant computed from an input"
+    )
+    return replace(report, notes=(*report.notes, note))
 
 
 def _joined(first: GradcheckReport, second: GradcheckReport) -> GradcheckReport:
@@ -157,6 +195,7 @@ def gradcheck_pair(
     seed: int | None = None,
     max_elements: int = 10_000,
     freeze: bool = False,
+    diagnose: bool = True,
     progress: Progress | None = None,
 ) -> GradcheckReport:
     """Check a gradient that was derived by hand, written in plain NumPy.
@@ -170,22 +209,27 @@ def gradcheck_pair(
         seed: of the upstream gradient.
         max_elements: as in `gradcheck`.
         freeze: restart every random generator before each evaluation.
+        diagnose: False leaves out causes and blind spots.
         progress: called with (done, total) elements.
 
     Raises:
         ArgumentError: an argument is not callable, no input is floating, or the gradient function
             returns another number of gradients than there are inputs.
 
+    Complex inputs and results follow the library's convention: the gradient of a real loss L is
+    dL/dx - i dL/dy for z = x + iy, so that a holomorphic function's is upstream times f'(z).
+
     Example:
         >>> import numpy as np
         >>> import tinygrad_course as tc
-        >>> def cost(w, x):
+        >>> x = np.arange(6.0).reshape(3, 2)
+        >>> def cost(w):
         ...     return np.mean((x @ w) ** 2)
-        >>> def by_hand(w, x):
-        ...     return 2 * x.T @ (x @ w), None  # the 1/m is missing
-        >>> report = tc.gradcheck_pair(cost, by_hand, np.ones(2), np.arange(6.0).reshape(3, 2))
-        >>> report.verdict
-        'fail'
+        >>> def by_hand(w):
+        ...     return 2 * x.T @ (x @ w)  # the 1/m is missing
+        >>> report = tc.gradcheck_pair(cost, by_hand, np.array([1.0, -2.0]))
+        >>> report.verdict, "its 1/3 is missing" in report.findings[0].cause
+        ('fail', True)
     """
     for name, function in (("f", f), ("grad_f", grad_f)):
         if not callable(function):
@@ -193,12 +237,10 @@ def gradcheck_pair(
                 f"gradcheck_pair: {name} is {type(function).__name__}, not a function"
             )
     given = checked_inputs("gradcheck_pair", inputs)
-    if any(is_complex(x) for x in given):
-        raise ArgumentError(
-            "gradcheck_pair: an input is complex; pass its real and imaginary parts as two inputs"
-        )
-    subject = HandWritten(f, grad_f, given)
-    return _checked(subject, stream(seed), Options(max_elements, progress, freeze))
+    options = Options(max_elements, progress, freeze, diagnose)
+    if not any(is_complex(x) for x in given):
+        return _checked(HandWritten(f, grad_f, given), stream(seed), options)
+    return _checked(ComplexPair(f, grad_f, given), stream(seed), options)
 
 
 def check_primitive(name: str, *, order: int = 2, seed: int = 0) -> list[GradcheckReport]:

@@ -333,6 +333,84 @@ def _binds(signature: inspect.Signature, *given: Any) -> bool:
     return True
 
 
+class ComplexPair(HandWritten):
+    """A pair with complex numbers, looked at through their real and imaginary parts.
+
+    The points have a last axis of length 2; so have complex results. With weights a and b for the
+    two parts of a result, the upstream gradient is a - ib, and a gradient p - iq means p and q.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], grad_f: Callable[..., Any], inputs: Sequence[Any]
+    ) -> None:
+        self.complexes = {i for i, x in enumerate(inputs) if is_complex(x)}
+        self.of_complex, self.gradient_of_complex = f, grad_f
+        self.kinds: list[bool] = []
+        given = [parts(x) if is_complex(x) else x for x in inputs]
+        super().__init__(f, grad_f, given)
+
+    def _joined(self) -> list[Any]:
+        return [
+            x[..., 0] + 1j * x[..., 1] if i in self.complexes else x
+            for i, x in enumerate(self.inputs)
+        ]
+
+    def values(self) -> Results:
+        """Return the results, complex ones as parts."""
+        given = self._joined()
+        result = self.of_complex(*given)
+        self._write_back(given)
+        self.several = isinstance(result, tuple | list)
+        arrays = [np.asarray(part) for part in listed(result)]
+        if not all(a.dtype.kind in "biufc" for a in arrays):
+            raise UnsuitableError(
+                "gradcheck_pair: the function must return numbers or arrays of them"
+            )
+        self.kinds = [a.dtype.kind == "c" for a in arrays]
+        return [parts(a) if a.dtype.kind == "c" else np.array(a, dtype=float) for a in arrays]
+
+    def _write_back(self, given: list[Any]) -> None:
+        """Let a function that wrote into its complex input be seen to have done so."""
+        for i in self.complexes:
+            if not np.array_equal(parts(given[i]), self.inputs[i], equal_nan=True):
+                self.inputs[i][...] = parts(given[i])
+
+    def upstream(self, rng: np.random.Generator, centre: Results) -> Results:
+        """Return random weights for the parts."""
+        self.takes_upstream = self._takes_upstream(centre)
+        if self.takes_upstream:
+            return Subject.upstream(self, rng, centre)
+        return [np.ones(y.shape) for y in centre]
+
+    def gradient(self, weights: Results) -> dict[str, Any]:
+        """Return what the hand-written gradient gives, as parts."""
+        joined = [
+            w[..., 0] - 1j * w[..., 1] if kind else w
+            for w, kind in zip(weights, self.kinds, strict=True)
+        ]
+        given = self._joined()
+        if self.takes_upstream:
+            upstream = tuple(joined) if self.several else joined[0]
+            found = self._per_input(self.grad_f(*given, upstream))
+        else:
+            found = self._per_input(self.grad_f(*given))
+        self._write_back(given)
+        return {
+            f"input {i}": parts(np.conj(np.asarray(found[i], dtype=complex)))
+            if i in self.complexes and found[i] is not None
+            else found[i]
+            for i in self.places
+        }
+
+    def complex_step(self, name: str, direction: np.ndarray) -> Results | None:  # noqa: ARG002
+        """Return None: a step i h means nothing where i is taken."""
+        return None
+
+    def recorded(self) -> tuple[list[Any], dict[str, Any]] | None:
+        """Return None: mistakes are acted out on real numbers."""
+        return None
+
+
 # ---- randomness --------------------------------------------------------------------------------
 
 
@@ -351,27 +429,47 @@ def same_randomness(*others: Any) -> Iterator[None]:
         random.setstate(python)
 
 
+def generators_of(f: Any) -> list[np.random.Generator]:
+    """Return the random generators that a function reads under a name, or holds."""
+    try:
+        known = inspect.getclosurevars(f)
+    except (TypeError, ValueError):  # no function, or not written in Python
+        held = list(getattr(f, "__dict__", {}).values())
+    else:
+        held = [*known.globals.values(), *known.nonlocals.values()]
+        held += list(getattr(f, "__defaults__", None) or ())
+    found: list[np.random.Generator] = []
+    for thing in held:
+        if isinstance(thing, np.random.Generator):
+            found.append(thing)
+        elif callable(getattr(thing, "modules", None)):  # a module with dropout inside
+            drawn = [getattr(m, "generator", None) for m in thing.modules()]
+            found += [g for g in drawn if isinstance(g, np.random.Generator)]
+    return found
+
+
 class Frozen(Subject):
     """A subject whose every evaluation starts from the same random state."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
+        self.generators = generators_of(getattr(subject, "f", None))
         self.points = subject.points
         self.hand_written = subject.hand_written
 
     def values(self) -> Results:
         """Return the results, drawn as the first time."""
-        with same_randomness():
+        with same_randomness(*self.generators):
             return self.subject.values()
 
     def gradient(self, weights: Results) -> dict[str, Any]:
         """Return the gradient, drawn as the first time."""
-        with same_randomness():
+        with same_randomness(*self.generators):
             return self.subject.gradient(weights)
 
     def recorded(self) -> tuple[list[Any], dict[str, Any]] | None:
         """Return the recorded results, drawn as the first time."""
-        with same_randomness():
+        with same_randomness(*self.generators):
             return self.subject.recorded()
 
     def upstream(self, rng: np.random.Generator, centre: Results) -> Results:
@@ -380,6 +478,7 @@ class Frozen(Subject):
 
 
 __all__ = [
+    "ComplexPair",
     "Frozen",
     "HandWritten",
     "Results",

@@ -46,7 +46,7 @@ class Options:
     max_elements: int = 10_000
     progress: Progress | None = None
     freeze: bool = False
-    causes: bool = True
+    diagnose: bool = True
 
 
 def stream(seed: int | None) -> np.random.Generator:
@@ -121,14 +121,27 @@ def _unfit_function(
         return _alone(
             "nonfinite", "nonfinite", "the function's value is not finite at this point", "value"
         )
-    if not _equal(centre, again):
+    return None if _equal(centre, again) else _told_random(subject)
+
+
+def _told_random(subject: Subject) -> GradcheckReport:
+    """Say whether a function that gives different results draws numbers, or remembers something."""
+    frozen = Frozen(subject)
+    if _equal(frozen.values(), frozen.values()):
         return _alone(
             "random",
             "random",
             "two evaluations at the same point differ: switch off dropout (model.eval()), or pass "
             "freeze=True, which restarts every generator for each evaluation",
         )
-    return None
+    return _alone(
+        "random",
+        "hidden state",
+        "two evaluations at the same point differ, even when the generators of this library, of "
+        "NumPy and of Python, and those that the function names, are restarted: it depends on a "
+        "hidden state, such as a counter, a cache or running statistics, or on a generator that "
+        "is out of reach",
+    )
 
 
 def _equal(first: Results, second: Results) -> bool:
@@ -335,7 +348,7 @@ def _compare_all(
                 "a hidden state, such as a counter, a cache or running statistics",
             ),
         )
-    if evidence and options.causes:
+    if evidence and options.diagnose:
         causes = explain(subject, evidence, weights, analytic)
         findings = [_with_cause(finding, causes) for finding in findings]
     return _report(rows, findings, notes)
@@ -413,6 +426,20 @@ def _findings(row: InputRow, comparisons: list[Comparison], *, missing: bool) ->
     return [Finding(kind, row.name, message, row.index, row.analytic, row.numeric, row.error)]
 
 
+def added(report: GradcheckReport, name: str, comparisons: list[Comparison]) -> GradcheckReport:
+    """Return a report with one more row, of comparisons that belong to no single input."""
+    row = _row(name, np.zeros(()), comparisons)
+    findings = [*report.findings, *_findings(row, comparisons, missing=False)]
+    whole = _report([*report.rows, row], findings, report.notes)
+    return replace(
+        report,
+        verdict=whole.verdict,
+        rows=whole.rows,
+        findings=whole.findings,
+        difference=whole.difference,
+    )
+
+
 _COUNTS_AS = {"upstream ignored": "fail", "hidden state": "random", "error": "nonfinite"}
 
 
@@ -430,4 +457,4 @@ def _report(
     )
 
 
-__all__ = ["Options", "Progress", "examine", "stream"]
+__all__ = ["Options", "Progress", "added", "examine", "stream"]
