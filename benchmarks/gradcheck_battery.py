@@ -192,7 +192,7 @@ def _spoiled_gradient(f, inputs, size, kind, rng):
 
     def gradient(*given):
         *xs, upstream = given
-        found = [None if g is None else np.array(g) for g in _gradient(f, xs, upstream)]
+        found = [None if g is None else np.array(g, order="C") for g in _gradient(f, xs, upstream)]
         flat = found[which].reshape(-1)
         if kind == "one":
             # A random upstream gradient may leave nothing there to spoil.

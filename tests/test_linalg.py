@@ -11,7 +11,13 @@ import pytest
 import tinygrad_course as tc
 from tinygrad_course import Tensor
 from tinygrad_course.checking import gradcheck
-from tinygrad_course.errors import ArgumentError, GraphError, ShapeError, UnsupportedFunctionError
+from tinygrad_course.errors import (
+    ArgumentError,
+    GraphError,
+    ModifiedValueError,
+    ShapeError,
+    UnsupportedFunctionError,
+)
 
 INF = np.inf
 
@@ -231,6 +237,21 @@ def test_slope_of_the_trace_of_powers():
         np.testing.assert_allclose(found, n * np.linalg.matrix_power(SQUARE, n - 1).T, rtol=1e-10)
 
 
+def test_the_first_power_is_the_matrix_itself():
+    """NumPy returns it uncopied, and a write into it is noticed as one into a view."""
+    x = leaf(SQUARE)
+    power = np.linalg.matrix_power(x * 1.0, 1)
+    loss = (power**2).sum()
+    with tc.no_grad():
+        power += 1.0
+    with pytest.raises(ModifiedValueError):
+        loss.backward()
+    base = Tensor(SQUARE.copy())
+    with tc.no_grad():
+        np.linalg.matrix_power(base, 1).__iadd__(1.0)
+    np.testing.assert_array_equal(base.data, SQUARE + 1)
+
+
 def test_log_det_through_cholesky_is_slogdet():
     """Twice the sum of log diag L is log det A; its gradient lies in the triangle that is read."""
     whole = np.linalg.inv(POSITIVE).T
@@ -264,7 +285,7 @@ def test_eigenvalues_both_ways():
 def test_eigenvalues_in_another_order(monkeypatch):
     """eigvals asks eig for vectors, and does not rely on the order in which that returns them."""
     weights = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    expected = gradient_of(lambda x: np.linalg.eigvals(x) * weights, BATCH)
+    expected = gradient_of(lambda x: np.linalg.eigvals(x).real * weights, BATCH)
     usual = np.linalg.eig
 
     def turned(x):
@@ -273,7 +294,7 @@ def test_eigenvalues_in_another_order(monkeypatch):
         return w[..., order], v[..., order]
 
     monkeypatch.setattr(np.linalg, "eig", turned)
-    found = gradient_of(lambda x: tc.linalg.eigvals(x) * weights, BATCH)
+    found = gradient_of(lambda x: tc.linalg.eigvals(x).real * weights, BATCH)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 
@@ -313,7 +334,16 @@ def test_results_of_lstsq():
     s.sum().backward(retain_graph=True)
     x.sum().backward()
     right(lambda a: np.linalg.lstsq(a, np.ones(4))[3], TALL)
-    right(lambda a: np.linalg.lstsq(a, np.ones(4), rcond=-1)[0], TALL)
+
+
+def test_the_cut_of_lstsq():
+    """A negative rcond stands for the machine's precision, as in LAPACK."""
+    x, b = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]), np.array([1.0, 0.0, 2.0])
+    by_default = gradient_of(lambda a: np.linalg.lstsq(a, b)[0], x)
+    np.testing.assert_array_equal(
+        gradient_of(lambda a: np.linalg.lstsq(a, b, -1)[0], x), by_default
+    )
+    assert np.isfinite(by_default).all()
 
 
 def test_tensorsolve_moves_axes():
@@ -667,9 +697,11 @@ def test_norms_at_zero():
 
 def test_second_derivative_of_the_norm_at_zero():
     """It is 0 by choice, not nan."""
-    x = leaf([0.0, 0.0])
-    slope = tc.gradients(np.linalg.norm(x), x, create_graph=True)
-    np.testing.assert_array_equal(tc.gradients(slope.sum(), x), [0.0, 0.0])
+    for order in (None, 3, 1.5, INF):
+        x = leaf([0.0, 0.0])
+        slope = tc.gradients(np.linalg.norm(x, order), x, create_graph=True)
+        found = tc.gradients(slope.sum(), x) if slope.requires_grad else None
+        np.testing.assert_array_equal(np.zeros(2) if found is None else found, [0.0, 0.0])
 
 
 def test_ties_share_the_gradient():

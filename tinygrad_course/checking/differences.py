@@ -134,6 +134,8 @@ def settle(
     while not _passed(tries) and factor > usual / SMALLEST:
         factor /= 32
         tries[factor] = attempt(factor)
+        if _both_fail(tries[factor * 32], tries[factor]):
+            break
     if not _passed(tries) and any(c.verdict == "inconclusive" for c in tries.values()):
         tries[usual * 32] = attempt(usual * 32)
     passed = _passed(tries)
@@ -162,14 +164,19 @@ def _confirmed(found: Comparison, again: Comparison) -> Comparison:
 
     A function that oscillates within a step has differences that seem precise and mean nothing.
     """
-    one, two = found.estimate, again.estimate
-    gap = abs(one.value - two.value)
-    close = gap <= 3 * (one.error + two.error) + 1e-2 * abs(one.value - found.analytic)
     if again.verdict == "pass":
         return again
-    if close and again.verdict in ("fail", "inconclusive"):
-        return found
-    return found._replace(verdict="inconclusive")
+    one, two = found.estimate, again.estimate
+    gap, fault = abs(one.value - two.value), abs(one.value - found.analytic)
+    sure = 3 * two.error < 0.5 * fault
+    close = gap <= 3 * (one.error + two.error) + 1e-2 * fault
+    return found if sure and close else found._replace(verdict="inconclusive")
+
+
+def _both_fail(one: Comparison, two: Comparison) -> bool:
+    """Whether two steps agree about a fault far more closely than the fault is large."""
+    gap, fault = (abs(one.estimate.value - v) for v in (two.estimate.value, one.analytic))
+    return one.verdict == two.verdict == "fail" and gap < 1e-3 * fault
 
 
 def complex_step(

@@ -33,6 +33,9 @@ SHARP = 1e-5
 ENOUGH = 300
 """After so many wrong elements further ones say nothing new."""
 
+LOOKS = 1e8
+"""Elements that may be computed to look at the elements of blocks that disagree."""
+
 Tick = Callable[[int], None]
 
 
@@ -62,7 +65,7 @@ class Measured(NamedTuple):
 def budget(size: int, centre: Results, wanted: int) -> int:
     """Return how many elements of an input may be checked one by one."""
     work = max(size, sum(y.size for y in centre), 1) * 7
-    blocks = BLOCK if size > SINGLE else 1
+    blocks = BLOCK if WORK // work > SINGLE else 1
     return int(min(wanted, max(WORK * blocks // work, 4)))
 
 
@@ -79,8 +82,14 @@ def compared(m: Measured, rng: np.random.Generator, count: int, tick: Tick) -> l
         found = _one_by_one(m, np.sort(chosen), dict(zip(chosen, reach, strict=True)), tick)
     else:
         found = _in_blocks(m, rng.permutation(chosen), dict(zip(chosen, reach, strict=True)), tick)
-    if sampled:
-        found += [_whole(m, rng, rms) for _ in range(DIRECTIONS)]
+    return found + (_directions(m, rng, rms) if sampled else [])
+
+
+def _directions(m: Measured, rng: np.random.Generator, rms: float) -> list[Comparison]:
+    """Compare along random directions; one that is wrong says all."""
+    found: list[Comparison] = []
+    while len(found) < DIRECTIONS and not any(c.verdict == "fail" for c in found):
+        found.append(_whole(m, rng, rms))
     return found
 
 
@@ -140,6 +149,8 @@ def _in_blocks(m: Measured, chosen: Any, reach: dict[Any, float], tick: Tick) ->
     """Compare blocks of elements, and the elements of every block that does not agree sharply."""
     found: list[Comparison] = []
     wrong = 0
+    work = max(m.point.size, sum(y.size for y in m.centre), 1)
+    enough = int(np.clip(LOOKS / (30 * work), 8, ENOUGH))
     for start in range(0, len(chosen), BLOCK):
         block = chosen[start : start + BLOCK]
         together = _block(m, block, np.array([reach[i] for i in block]))
@@ -147,11 +158,11 @@ def _in_blocks(m: Measured, chosen: Any, reach: dict[Any, float], tick: Tick) ->
             found.append(together)
             tick(len(block))
             continue
-        singly = _one_by_one(m, block, reach, tick)
-        wrong += sum(c.verdict != "pass" for c in singly)
-        found += singly
-        if wrong >= ENOUGH:
-            break
+        for i in block:
+            found += _one_by_one(m, [i], reach, tick)
+            wrong += found[-1].verdict != "pass"
+            if wrong >= enough:
+                return found
     return found
 
 

@@ -401,6 +401,7 @@ matrix_power: Op = primitive(
     lambda a, *, n: np.linalg.matrix_power(a, n),
     _powers,
     formula=_power,
+    view=True,  # the first power is the matrix itself
     numpy=(np.linalg.matrix_power,),
     expects="square matrices (..., n, n), regular ones for a negative power",
     doc="""Multiply a square matrix with itself n times; a negative power inverts it first.
