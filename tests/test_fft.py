@@ -86,7 +86,8 @@ def test_an_axis_that_is_named_twice(name):
     """NumPy transforms such an axis twice, and so does the gradient."""
     transform = getattr(np.fft, name)
     agrees(lambda a: transform(a, axes=(0, 0, 1)), draw(3, 4, name=name))
-    agrees(lambda a: transform(a, s=(2, 5, 4), axes=(0, 0, 1)), draw(3, 4, name=name))
+    if name != "rfftn":  # which of the two comes first has changed with NumPy's versions
+        agrees(lambda a: transform(a, s=(2, 5, 4), axes=(0, 0, 1)), draw(3, 4, name=name))
     agrees(lambda a: transform(a, axes=(1, 0, 1)), draw(3, 4, name=name))
 
 

@@ -100,7 +100,7 @@ CALLS = {
     "lstsq": (lambda a: np.linalg.lstsq(a, np.ones(4, a.dtype)), TALL),
     "lstsq matrix": (lambda a: np.linalg.lstsq(a, np.ones((2, 3), a.dtype), rcond=1e-9), WIDE),
     "cond": (np.linalg.cond, TALL),
-    "cond 1": (lambda a: np.linalg.cond(a, 1), BATCH),
+    "cond 1": (lambda a: np.linalg.cond(a, 1).real, BATCH),  # complex in NumPy 2.0
     "matrix_power": (lambda a: np.linalg.matrix_power(a, 5), BATCH),
     "matrix_power -2": (lambda a: np.linalg.matrix_power(a, -2), SQUARE),
     "matrix_power 0": (lambda a: np.linalg.matrix_power(a, 0), SQUARE),
