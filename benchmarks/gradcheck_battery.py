@@ -76,7 +76,11 @@ def _awkward(rng: np.random.Generator) -> Iterator[tuple[str, Any, tuple]]:
         q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
         a = q @ np.diag(np.geomspace(1, 1 / condition, 4)) @ q.T
         yield f"matmul cond {condition:g}", lambda t, a=a: a @ t, (rng.normal(size=(4, 2)),)
-        yield f"norm {condition:g}", lambda t, c=condition: tc.sqrt((t * t).sum()) * c, (x / condition,)
+        yield (
+            f"norm {condition:g}",
+            lambda t, c=condition: tc.sqrt((t * t).sum()) * c,
+            (x / condition,),
+        )
         yield f"log {condition:g}", tc.log, (np.abs(x) / condition,)
         yield f"divide {condition:g}", lambda t: 1 / t, (x / condition,)
 
@@ -103,7 +107,9 @@ def right_tensor_cases(scales=SCALES, stride=1) -> Iterator[tuple[str, Any, tupl
     yield from _of_primitives(scales, stride)
 
 
-def right_pairs(seeds: range, scales=(1e-3, 0.1, 1.0, 3.0)) -> Iterator[tuple[str, Any, Any, tuple]]:
+def right_pairs(
+    seeds: range, scales=(1e-3, 0.1, 1.0, 3.0)
+) -> Iterator[tuple[str, Any, Any, tuple]]:
     """Yield (name, function, gradient, inputs) in plain NumPy, all right."""
     for seed in seeds:
         for name, f, gradient, inputs in functions(np.random.default_rng(seed)):
@@ -124,7 +130,15 @@ def judge_right(scales=SCALES, stride=1, seeds=range(6), say=print) -> Counter:
         with np.errstate(all="ignore"):
             report = gradcheck(f, *inputs, seed=0)
         verdicts[report.verdict] += 1
-        if report.verdict in ("fail", "inconclusive", "shape", "dtype", "random", "mutation", "missing"):
+        if report.verdict in (
+            "fail",
+            "inconclusive",
+            "shape",
+            "dtype",
+            "random",
+            "mutation",
+            "missing",
+        ):
             say(f"{name}: {report}")
     for name, f, gradient, inputs in right_pairs(seeds):
         report = gradcheck_pair(f, gradient, *inputs, seed=0)
@@ -176,7 +190,11 @@ def _gradient(f, inputs, upstream):
 def _spoiled_gradient(f, inputs, size, kind, rng):
     try:
         plain = _plain(f)(*inputs)
-        ones = tuple(np.ones(p.shape) for p in plain) if isinstance(plain, tuple) else np.ones(plain.shape)
+        ones = (
+            tuple(np.ones(p.shape) for p in plain)
+            if isinstance(plain, tuple)
+            else np.ones(plain.shape)
+        )
         right = _gradient(f, inputs, ones)
     except Exception:  # noqa: BLE001 - complex results and the like
         return None
@@ -313,7 +331,9 @@ MUTATIONS = {
 }
 
 
-def mutated(name: str, kinds=tuple(MUTATIONS), most: int | None = None) -> Iterator[tuple[str, bool]]:
+def mutated(
+    name: str, kinds=tuple(MUTATIONS), most: int | None = None
+) -> Iterator[tuple[str, bool]]:
     """Yield for each mutation of a primitive's rule whether some sample exposes it."""
     from tinygrad_course.checking import tape as tapes  # noqa: F401
     from tinygrad_course.graph import Node
@@ -332,7 +352,11 @@ def mutated(name: str, kinds=tuple(MUTATIONS), most: int | None = None) -> Itera
         def pull(g, node, parents, kind=kind):
             nonlocal applied
             pieces = list(real(g, node, parents))
-            found = _no_unbroadcast(pieces, parents) if kind == "no un-broadcast" else MUTATIONS[kind](pieces)
+            found = (
+                _no_unbroadcast(pieces, parents)
+                if kind == "no un-broadcast"
+                else MUTATIONS[kind](pieces)
+            )
             if found is None:
                 return pieces
             if any(
@@ -345,7 +369,12 @@ def mutated(name: str, kinds=tuple(MUTATIONS), most: int | None = None) -> Itera
         object.__setattr__(row, "pull", pull)
         try:
             for inputs, params in samples[:most]:
-                report = gradcheck(lambda *xs: FUNCTIONS[name](*xs, **params), *inputs, seed=0, diagnose=False)
+                report = gradcheck(
+                    lambda *xs, params=params: FUNCTIONS[name](*xs, **params),
+                    *inputs,
+                    seed=0,
+                    diagnose=False,
+                )
                 if applied and not report:
                     killed = True
                     break
@@ -365,9 +394,7 @@ def _no_unbroadcast(pieces, parents):
             found.append(piece)
             continue
         extra = np.ndim(piece) - len(shape)
-        key = (0,) * extra + tuple(
-            slice(0, 1) if n == 1 else slice(None) for n in shape
-        )
+        key = (0,) * extra + tuple(slice(0, 1) if n == 1 else slice(None) for n in shape)
         found.append(np.asarray(piece)[key])
         changed = True
     return found if changed else None
@@ -406,7 +433,10 @@ def main() -> None:
             timed(name, lambda f=f, g=gradient, i=inputs: gradcheck_pair(f, g, *i, seed=2).verdict)
     for n in (100_000, 10_000_000):
         x = np.random.default_rng(0).normal(size=n)
-        timed(f"zero gradient of {n}", lambda x=x: gradcheck_pair(np.sin, lambda x, _g: 0 * x, x).verdict)
+        timed(
+            f"zero gradient of {n}",
+            lambda x=x: gradcheck_pair(np.sin, lambda x, _g: 0 * x, x).verdict,
+        )
     timed("mutations killed", lambda: "{} of {}".format(*mutation_score(most=3 if quick else None)))
 
     def explained() -> str:

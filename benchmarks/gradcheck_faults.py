@@ -91,7 +91,7 @@ def functions(rng: np.random.Generator) -> Iterator[tuple[str, Any, Any, tuple[A
         return x.T @ d, d.sum(axis=0)
 
     yield "mse", mse, mse_gradient, (w, b)
-    yield "softmax", softmax, lambda z, g: _softmax_pull(z, g), (x,)
+    yield "softmax", softmax, _softmax_pull, (x,)
     labels = rng.integers(0, 3, 7)
     onehot = np.eye(3)[labels]
 
@@ -439,8 +439,8 @@ def _penalties(x, w, y, m):
         def cost(w, penalty=penalty):
             return np.sum((np.tanh(x @ w) - y) ** 2) / m + lam / m * penalty(w)
 
-        def pull(times):
-            def gradient(w, slope=slope):
+        def pull(times, slope=slope):
+            def gradient(w):
                 a = np.tanh(x @ w)
                 return x.T @ (2 * (a - y) * (1 - a**2)) / m + times * lam / m * slope(w)
 

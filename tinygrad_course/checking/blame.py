@@ -96,10 +96,11 @@ class Operation(Subject):
 
 def _pairs(x: Any) -> np.ndarray:
     """Return real numbers as they are, complex ones as a flat view of their real parts."""
-    x = np.asarray(x)
-    if x.dtype.kind != "c":
-        return x
-    return np.ascontiguousarray(x).reshape(-1).view(x.real.dtype)
+    array: np.ndarray = np.asarray(x)
+    if array.dtype.kind != "c":
+        return array
+    flat: np.ndarray = np.ascontiguousarray(array).reshape(-1).view(array.real.dtype)
+    return flat
 
 
 def _from_pairs(weights: np.ndarray, like: Any) -> Any:
@@ -122,6 +123,31 @@ def wrong_operations(
         found += [(blame, step) for blame in _faults(position, step, rng, causes=causes)]
         if progress is not None:
             progress(position + 1, len(tape.steps))
+    return found
+
+
+def overwriting_operations(tape: Tape, rng: np.random.Generator) -> list[tuple[Step, str]]:
+    """Return the operations whose rule writes into what it is given, and into what."""
+    found = []
+    for step in tape.steps:
+        if step.node.saved is None or isinstance(step.result, tuple):
+            continue
+        result = np.asarray(step.result)
+        if result.dtype.kind != "f" or not result.ndim:  # a number cannot be overwritten
+            continue
+        upstream = rng.standard_normal(result.shape).astype(result.dtype)
+        kept = upstream.copy()
+        before = [np.copy(x) if isinstance(x, np.ndarray) else x for x in step.inputs]
+        with np.errstate(all="ignore"):
+            step.node.primitive.pull(upstream, step.node, step.node.parents)
+        if not np.array_equal(upstream, kept):
+            found.append((step, "the upstream gradient"))
+        for i, (x, y) in enumerate(zip(step.inputs, before, strict=True)):
+            if not isinstance(x, np.ndarray):
+                continue
+            if not np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
+                found.append((step, f"its input {i}"))
+                x[...] = y
     return found
 
 
@@ -238,4 +264,4 @@ def _cause(
     return explain(operation, [evidence], weights, given).get(name)
 
 
-__all__ = ["Operation", "wrong_operations"]
+__all__ = ["Operation", "overwriting_operations", "wrong_operations"]

@@ -54,7 +54,8 @@ class Evidence:
 
     def at(self, array: Any) -> np.ndarray:
         """Return an array's values at the checked elements, as a vector."""
-        return np.asarray(array)[self.places].reshape(-1)
+        values: np.ndarray = np.asarray(array)[self.places].reshape(-1)
+        return values
 
     @property
     def numeric(self) -> np.ndarray:
@@ -187,7 +188,9 @@ def _factors(item: Evidence, a: np.ndarray, sizes: Sequence[tuple[float, str]]) 
     yield text + (f": {' or '.join(origins[:SHOWN])}" if origins else "")
 
 
-def _lengths(subject: Subject, tape: Tape | None, weights: Results) -> Iterator[tuple[float, str]]:
+def _lengths(  # noqa: C901 - one loop for each place where a length stands
+    subject: Subject, tape: Tape | None, weights: Results
+) -> Iterator[tuple[float, str]]:
     """Yield the counts that people lose or gain, each with its likely origin."""
     lengths: dict[int, str] = {}
     for name, point in subject.points.items():

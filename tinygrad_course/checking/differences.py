@@ -9,6 +9,7 @@ not change then contributes no rounding at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ class Estimate(NamedTuple):
     floor: float
     """What rounding alone contributes to the error."""
     kink: bool
+    jump: float = 0.0
+    """How much the slope differs between the two sides."""
 
 
 class Comparison(NamedTuple):
@@ -55,8 +58,12 @@ def difference(
     weights: Sequence[np.ndarray],
     scale: float,
     eps: float | None = None,
+    extent: float = 0.0,
 ) -> Estimate:
-    """Differentiate the weighted sum of the results along one direction."""
+    """Differentiate the weighted sum of the results along one direction.
+
+    `extent` is the size of what moves: its own rounding makes small steps inexact.
+    """
     steps = [scale * STEP / 2**k for k in range(3)]
     slopes, bends, rounding = [], [], 0.0
     eps = precision(centre) if eps is None else eps
@@ -75,16 +82,23 @@ def difference(
         bends.append(bend / h)
         rounding = max(rounding, noise)
     first, second = ((4 * slopes[k + 1] - slopes[k]) / 3 for k in range(2))
-    floor = 8 * eps * rounding / steps[-1]
+    inexact = float(np.finfo(float).eps) * extent / steps[-1]
+    floor = 8 * eps * rounding / steps[-1] + inexact * abs(second)
     error = abs(second - first) + floor
     # The second difference divided by h halves with h where f is smooth, and stays at a kink.
     jump = abs(bends[-1])
     kink = jump > 1e3 * floor and jump > 0.8 * abs(bends[0]) and jump > 1e-4 * abs(second)
-    return Estimate(float(second), float(error), float(floor), bool(kink))
+    return Estimate(float(second), float(error), float(floor), bool(kink), float(jump))
 
 
-def judge(analytic: float, estimate: Estimate, scale: float, eps: float) -> str:
-    """Return the verdict on one derivative; `scale` is the size of the whole gradient."""
+def judge(
+    analytic: float, estimate: Estimate, scale: float, eps: float, *, zeros: bool = True
+) -> str:
+    """Return the verdict on one derivative; `scale` is the size of the whole gradient.
+
+    `zeros` says whether a derivative that drowns in rounding may count as 0: with a step made
+    small on purpose every derivative drowns.
+    """
     if not np.isfinite(estimate.value + estimate.error):
         return "inconclusive"
     if estimate.kink:
@@ -93,10 +107,12 @@ def judge(analytic: float, estimate: Estimate, scale: float, eps: float) -> str:
     tolerance = TOLERANCE * loose * max(abs(analytic), abs(estimate.value), 1e-3 * scale)
     gap = abs(analytic - estimate.value)
     error = 3 * estimate.error
+    # Where the error is neither small nor rounding, the step is longer than what happens in it.
+    known = error < 0.01 * abs(estimate.value) or error <= 30 * estimate.floor
     if gap > tolerance + error:
-        return "fail"
+        return "fail" if known else "inconclusive"
     # Two zeros up to rounding agree, however small the tolerance has become.
-    zero = max(abs(analytic), abs(estimate.value)) <= error <= 30 * estimate.floor
+    zero = zeros and max(abs(analytic), abs(estimate.value)) <= error <= 30 * estimate.floor
     # An error of 3e-5 still tells a fault of 1e-4.
     return "pass" if gap <= tolerance or error <= 30 * tolerance or zero else "inconclusive"
 
@@ -119,37 +135,44 @@ def settle(
     measured once more before anybody is accused.
     """
     eps = precision(centre) if eps is None else eps
-
-    def attempt(factor: float) -> Comparison:
-        estimate = difference(move, centre, weights, reach * factor, eps)
-        return Comparison(place, analytic, estimate, judge(analytic, estimate, scale, eps))
-
     # A coarse function needs a step that stands out of its rounding.
     usual = 1.0 if eps < 1e-10 else 32.0
+
+    def attempt(factor: float) -> Comparison:
+        estimate = difference(move, centre, weights, reach * factor, eps, reach)
+        verdict = judge(analytic, estimate, scale, eps, zeros=factor >= usual)
+        return Comparison(place, analytic, estimate, verdict)
+
     tries = {usual: attempt(usual)}
     first = tries[usual]
     if first.verdict == "pass" and first.estimate.floor > 1e-8 * abs(first.estimate.value):
         tries[usual * 32] = attempt(usual * 32)
-    factor = usual
-    while not _passed(tries) and factor > usual / SMALLEST:
-        factor /= 32
-        tries[factor] = attempt(factor)
-        if _both_fail(tries[factor * 32], tries[factor]):
+    before, steps = usual, [usual, *(usual / k for k in SMALLER)]
+    for longer, factor in pairwise(steps):
+        if _passed(tries) or (longer != usual and _both_fail(tries[before], tries[longer])):
             break
-    if not _passed(tries) and any(c.verdict == "inconclusive" for c in tries.values()):
-        tries[usual * 32] = attempt(usual * 32)
+        tries[factor] = attempt(factor)
+        before = longer
+    for larger in (usual * 32, usual * 1024):
+        if not _passed(tries) and any(c.verdict == "inconclusive" for c in tries.values()):
+            tries[larger] = attempt(larger)
     passed = _passed(tries)
     if passed:
         return min(passed, key=lambda comparison: comparison.estimate.error)
+    agreeing = [tries[k] for k in tries if k / 32 in tries and _both_fail(tries[k], tries[k / 32])]
     finite = {k: c for k, c in tries.items() if np.isfinite(c.estimate.error)} or tries
     best = min(finite, key=lambda k: finite[k].estimate.error)
-    if tries[best].verdict != "fail":
-        return tries[best]
-    return _confirmed(tries[best], attempt(best * CONFIRMING))
+    found = min(agreeing, key=lambda c: c.estimate.error) if agreeing else tries[best]
+    if agreeing or found.verdict == "inconclusive":
+        return found
+    smaller = tries[next_to[best]] if best in next_to else None
+    if found.verdict == "fail" and smaller is not None and _sure(found, smaller):
+        return found._replace(verdict="inconclusive")  # or the two would agree
+    return _confirmed(found, attempt(best * CONFIRMING))
 
 
-SMALLEST = 32.0**3
-"""The smallest step is so much smaller than the usual one: for what oscillates many times in it."""
+SMALLER = (32.0, 32.0**2, 32.0**3, 32.0**4, 4 * 32.0**4, 16 * 32.0**4)
+"""How much smaller than the usual step others are: for kinks near the point and oscillations."""
 
 CONFIRMING = 0.37
 """A step that shares no period with the others."""
@@ -160,23 +183,34 @@ def _passed(tries: dict[float, Comparison]) -> list[Comparison]:
 
 
 def _confirmed(found: Comparison, again: Comparison) -> Comparison:
-    """Return a failure if a second measurement agrees with it, else that nothing is known.
+    """Return a failure or kink if a second measurement agrees with it, else that nothing is known.
 
     A function that oscillates within a step has differences that seem precise and mean nothing.
     """
     if again.verdict == "pass":
         return again
-    one, two = found.estimate, again.estimate
-    gap, fault = abs(one.value - two.value), abs(one.value - found.analytic)
-    sure = 3 * two.error < 0.5 * fault
-    close = gap <= 3 * (one.error + two.error) + 1e-2 * fault
-    return found if sure and close else found._replace(verdict="inconclusive")
+    if found.verdict == "kink":
+        sides = sorted((found.estimate.jump, again.estimate.jump))
+        same = again.verdict == "kink" and sides[0] > 0.8 * sides[1]
+        return found if same else found._replace(verdict="inconclusive")
+    sure = _sure(found, again) and _agree(found, again)
+    return found if sure else found._replace(verdict="inconclusive")
+
+
+def _sure(found: Comparison, again: Comparison) -> bool:
+    """Whether a second measurement could contradict a fault."""
+    return 6 * again.estimate.error < abs(found.estimate.value - found.analytic)
+
+
+def _agree(one: Comparison, two: Comparison) -> bool:
+    a, b = one.estimate, two.estimate
+    slack = 1e-3 * max(abs(a.value), abs(b.value))
+    return abs(a.value - b.value) <= 3 * (a.error + b.error) + slack
 
 
 def _both_fail(one: Comparison, two: Comparison) -> bool:
-    """Whether two steps agree about a fault far more closely than the fault is large."""
-    gap, fault = (abs(one.estimate.value - v) for v in (two.estimate.value, one.analytic))
-    return one.verdict == two.verdict == "fail" and gap < 1e-3 * fault
+    """Whether two steps measure the same fault."""
+    return one.verdict == two.verdict == "fail" and _sure(one, two) and _agree(one, two)
 
 
 def complex_step(

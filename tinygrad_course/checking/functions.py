@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking.blame import wrong_operations
+from tinygrad_course.checking.blame import overwriting_operations, wrong_operations
 from tinygrad_course.checking.coverage import blind_spots, degenerate_inputs, points_that_reach
 from tinygrad_course.checking.forward import pushed_forward
-from tinygrad_course.checking.report import GradcheckReport
+from tinygrad_course.checking.report import VERDICTS, Finding, GradcheckReport
 from tinygrad_course.checking.subjects import (
     ComplexPair,
     HandWritten,
@@ -24,7 +24,7 @@ from tinygrad_course.checking.subjects import (
     parts,
     slope_of,
 )
-from tinygrad_course.checking.tape import taped
+from tinygrad_course.checking.tape import Step, taped
 from tinygrad_course.checking.verdicts import Options, Progress, examine, stream
 from tinygrad_course.errors import ArgumentError
 from tinygrad_course.primitive import FUNCTIONS, PRIMITIVES
@@ -104,7 +104,9 @@ def gradcheck(
     return report
 
 
-def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> GradcheckReport:
+def _checked(  # noqa: PLR0911 - each return is one thing that there is nothing more to say of
+    subject: Subject, rng: np.random.Generator, options: Options
+) -> GradcheckReport:
     """Examine a subject whose graph can be recorded; look for the wrong operation if it fails."""
     report = examine(subject, rng, options)
     if not options.diagnose or report.verdict in ("random", "mutation"):
@@ -119,7 +121,10 @@ def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> Gr
     if recorded is None:
         return report
     report = replace(report, blind_spots=(*blind_spots(tape), *poor))
-    if subject.hand_written or report.verdict not in _LOCAL:
+    if subject.hand_written:
+        return report
+    report = _with_mutations(report, overwriting_operations(tape, rng))
+    if report.verdict not in _LOCAL:
         return report
     wrong = wrong_operations(tape, rng)
     if not wrong:
@@ -139,6 +144,24 @@ def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> Gr
         graph=outputs[0],
         wrong_nodes=tuple(step.node for _, step in wrong),
     )
+
+
+def _with_mutations(report: GradcheckReport, found: list[tuple[Step, str]]) -> GradcheckReport:
+    """Add the rules that write into what they are given: other rules still need that."""
+    if not found:
+        return report
+    new = tuple(
+        Finding(
+            "mutation",
+            step.name,
+            f"the rule of {step.name} at {step.line} writes into {what}, which others still need: "
+            f"write to a copy",
+        )
+        for step, what in found
+    )
+    verdict = min(report.verdict, "mutation", key=VERDICTS.index)
+    findings = sorted((*report.findings, *new), key=lambda f: f.kind != verdict)
+    return replace(report, verdict=verdict, findings=tuple(findings))
 
 
 _LOCAL = ("fail", "missing", "nonfinite", "shape", "dtype")

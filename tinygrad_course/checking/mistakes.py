@@ -156,11 +156,21 @@ def _softmax_faults(passage: Passage) -> Iterator[Fault]:
                 lambda g: g * y,
             )
         elif _close(y, np.log(soft)):
-            yield text, lambda g, soft=soft: g * (1 - soft)
+            yield text, partial(np.multiply, 1 - soft)
             yield (
                 f"the normalising sum of the log-softmax ({passage.text}) is treated as a constant",
                 lambda g: g,
             )
+
+
+def _variance_fixed(scale: Any, mean: Any, g: Any) -> Any:
+    """Return a normalization's gradient in which only the mean depends on the input."""
+    return scale * (g - mean(g))
+
+
+def _mean_fixed(scale: Any, mean: Any, true: Any, g: Any) -> Any:
+    """Return a normalization's gradient in which only the variance depends on the input."""
+    return true(g) + scale * mean(g)
 
 
 def _normalization_faults(passage: Passage) -> Iterator[Fault]:
@@ -184,19 +194,19 @@ def _normalization_faults(passage: Passage) -> Iterator[Fault]:
         if true is None:
             continue
         where = passage.text
-        yield (
+        constants = (
             f"the statistics (mean and variance) of the normalization ({where}) are treated as "
-            f"constants: the coupling through the batch is left out",
-            lambda g, scale=scale: g * scale,
+            f"constants: the coupling through the batch is left out"
         )
+        yield constants, partial(np.multiply, scale)
         mean = partial(np.mean, axis=axes, keepdims=True)
         yield (
             f"the variance of the normalization ({where}) is treated as a constant",
-            lambda g, scale=scale, mean=mean: scale * (g - mean(g)),
+            partial(_variance_fixed, scale, mean),
         )
         yield (
             f"the mean of the normalization ({where}) is treated as a constant",
-            lambda g, scale=scale, mean=mean, true=true: true(g) + scale * mean(g),
+            partial(_mean_fixed, scale, mean, true),
         )
         return
 
@@ -348,7 +358,7 @@ def _at_broadcast(step: Step, where: str) -> Iterator[Mistake]:
 def _broadcast(step: Step) -> bool:
     shapes = [np.shape(x) for x in step.inputs if x is not None]
     try:
-        return np.broadcast_shapes(*shapes) == np.shape(step.result)
+        return bool(np.broadcast_shapes(*shapes) == np.shape(step.result))
     except ValueError:
         return False
 

@@ -269,7 +269,7 @@ _SHOWN = 40
 
 def _table(rows: Sequence[InputRow]) -> list[tuple[str, ...]]:
     ordered = sorted(rows, key=lambda r: (VERDICTS.index(r.verdict), -r.difference))
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (
             row.name,
             "×".join(map(str, row.shape)) or "scalar",

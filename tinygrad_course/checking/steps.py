@@ -358,7 +358,9 @@ def _acted(
     for mistake in mistakes(nearby):
         arrived: dict[str, Any] = {}
 
-        def change(at: Node, g: Any, pieces: list[Any], mistake: Any = mistake) -> Any:
+        def change(
+            at: Node, g: Any, pieces: list[Any], mistake: Any = mistake, arrived: Any = arrived
+        ) -> Any:
             if at is node:
                 arrived["g"] = g
             if id(at) in replaced:

@@ -91,7 +91,7 @@ class CurveReport:
 def _bar(value: float, largest: float) -> str:
     if not value or not largest:
         return ""
-    return "#" * max(1, round(40 * (1 + np.log10(value / largest) / 20)))
+    return "#" * max(1, round(40 * (1 + float(np.log10(value / largest)) / 20)))
 
 
 def taylor_test(

@@ -206,13 +206,13 @@ def _reshaped(given: np.ndarray, want: tuple[int, ...]) -> Iterator[tuple[str, n
         turned = np.transpose(given, axes)
         if turned.shape == want:
             yield "the gradient is transposed", turned
-    axes = _unsummed(shape, want)
-    if axes:
-        yield (
-            f"the input was broadcast along axis {', '.join(map(str, axes))}, and its gradient "
-            f"must be summed over that",
-            given.sum(axis=tuple(axes), keepdims=True).reshape(want),
+    spread = _unsummed(shape, want)
+    if spread:
+        text = (
+            f"the input was broadcast along axis {', '.join(map(str, spread))}, and its gradient "
+            f"must be summed over that"
         )
+        yield text, given.sum(axis=tuple(spread), keepdims=True).reshape(want)
     if given.size == int(np.prod(want)):
         yield "the gradient has the right elements and needs a reshape", given.reshape(want)
     try:
@@ -291,7 +291,7 @@ def _mistyped(
 # ---- the comparison ----------------------------------------------------------------------
 
 
-def _compare_all(
+def _compare_all(  # noqa: C901 - the notes of one report, one after another
     subject: Subject,
     analytic: dict[str, Any],
     centre: Results,
@@ -335,9 +335,8 @@ def _compare_all(
                 f"{name} ({point.size} elements): {counts[name]} random elements and {DIRECTIONS} "
                 f"random directions through all of them"
             )
-    for row in rows:
-        if row.checked and row.verdict == "pass" and not any(row.norms[1:]):
-            notes.append(f"the result does not depend on {row.name}, whose gradient is 0")
+    idle = [row for row in rows if row.checked and row.verdict == "pass" and not any(row.norms[1:])]
+    notes += [f"the result does not depend on {row.name}, whose gradient is 0" for row in idle]
     if not _equal(centre, subject.values()):
         findings.insert(
             0,
@@ -449,7 +448,9 @@ def _report(
     kinds = [_COUNTS_AS.get(f.kind, f.kind) for f in findings]
     kinds += [row.verdict for row in rows] + ["pass"]
     # hypot neither overflows nor underflows on the way.
-    gap, size_a, size_n = np.hypot.reduce(np.array([row.norms for row in rows] or [[0.0] * 3]))
+    gap, size_a, size_n = np.hypot.reduce(
+        np.array([row.norms for row in rows] or [(0.0, 0.0, 0.0)])
+    )
     ratio = float(gap / (size_a + size_n)) if size_a + size_n else 0.0
     ordered = sorted(findings, key=lambda f: VERDICTS.index(_COUNTS_AS.get(f.kind, f.kind)))
     return GradcheckReport(
