@@ -126,13 +126,15 @@ def settle(
     analytic: float,
     scale: float,
     eps: float | None = None,
+    *,
+    hurried: bool = False,
 ) -> Comparison:
     """Compare one derivative; where rounding or a kink spoils that, look again with other steps.
 
     A step may have crossed a kink near the point, such as a hidden unit's zero: smaller steps
     follow. Where rounding dominates, because the function is large beside its change, a larger
     step follows. Of the tries the one with the smallest error of its own decides; a failure is
-    measured once more before anybody is accused.
+    measured once more before anybody is accused. `hurried` stops at two steps that agree.
     """
     eps = precision(centre) if eps is None else eps
     # A coarse function needs a step that stands out of its rounding.
@@ -147,12 +149,10 @@ def settle(
     first = tries[usual]
     if first.verdict == "pass" and first.estimate.floor > 1e-8 * abs(first.estimate.value):
         tries[usual * 32] = attempt(usual * 32)
-    before, steps = usual, [usual, *(usual / k for k in SMALLER)]
-    for longer, factor in pairwise(steps):
-        if _passed(tries) or (longer != usual and _both_fail(tries[before], tries[longer])):
+    for shrunk, steps in pairwise((1.0, *SMALLER)):
+        if _passed(tries) or (hurried and shrunk > 1 and _agreed(tries)):
             break
-        tries[factor] = attempt(factor)
-        before = longer
+        tries[usual / steps] = attempt(usual / steps)
     for larger in (usual * 32, usual * 1024):
         if not _passed(tries) and any(c.verdict == "inconclusive" for c in tries.values()):
             tries[larger] = attempt(larger)
@@ -165,7 +165,8 @@ def settle(
     found = min(agreeing, key=lambda c: c.estimate.error) if agreeing else tries[best]
     if agreeing or found.verdict == "inconclusive":
         return found
-    smaller = tries[next_to[best]] if best in next_to else None
+    below = [k for k in tries if k < best]
+    smaller = tries[max(below)] if below else None
     if found.verdict == "fail" and smaller is not None and _sure(found, smaller):
         return found._replace(verdict="inconclusive")  # or the two would agree
     return _confirmed(found, attempt(best * CONFIRMING))
@@ -176,6 +177,12 @@ SMALLER = (32.0, 32.0**2, 32.0**3, 32.0**4, 4 * 32.0**4, 16 * 32.0**4)
 
 CONFIRMING = 0.37
 """A step that shares no period with the others."""
+
+
+def _agreed(tries: dict[float, Comparison]) -> list[Comparison]:
+    """Return the failures that the next smaller step confirms."""
+    ordered = [tries[k] for k in sorted(tries, reverse=True)]
+    return [one for one, two in pairwise(ordered) if _both_fail(one, two)]
 
 
 def _passed(tries: dict[float, Comparison]) -> list[Comparison]:

@@ -36,6 +36,9 @@ ENOUGH = 300
 LOOKS = 1e8
 """Elements that may be computed to look at the elements of blocks that disagree."""
 
+HURRIED = 20_000
+"""Inputs of more elements are accused after two measurements that agree."""
+
 Tick = Callable[[int], None]
 
 

@@ -291,7 +291,7 @@ def _mistyped(
 # ---- the comparison ----------------------------------------------------------------------
 
 
-def _compare_all(  # noqa: C901 - the notes of one report, one after another
+def _compare_all(
     subject: Subject,
     analytic: dict[str, Any],
     centre: Results,
