@@ -62,3 +62,10 @@ class MSELoss(_Loss):
     """
 
     function = staticmethod(F.mse_loss)
+
+
+__all__ = [
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "MSELoss",
+]

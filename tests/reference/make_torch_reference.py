@@ -16,51 +16,6 @@ import numpy as np
 
 FILE = Path(__file__).with_name("torch_reference.json")
 
-LAYERS = {
-    "linear": (lambda nn, d: nn.Linear(4, 3, dtype=d), (5, 4)),
-    "linear, no bias": (lambda nn, d: nn.Linear(4, 3, bias=False, dtype=d), (5, 4)),
-    "linear, 3-D input": (lambda nn, d: nn.Linear(4, 3, dtype=d), (2, 5, 4)),
-    "linear, 3-D input, no bias": (lambda nn, d: nn.Linear(4, 3, bias=False, dtype=d), (2, 5, 4)),
-    "batch norm": (lambda nn, d: nn.BatchNorm1d(3, dtype=d), (6, 3)),
-    "batch norm, 3-D input": (lambda nn, d: nn.BatchNorm1d(3, dtype=d), (4, 3, 5)),
-    "batch norm, eps and momentum": (
-        lambda nn, d: nn.BatchNorm1d(3, eps=0.1, momentum=0.3, dtype=d),
-        (6, 3),
-    ),
-    "batch norm, momentum=None": (lambda nn, d: nn.BatchNorm1d(3, momentum=None, dtype=d), (6, 3)),
-    "batch norm, affine=False": (lambda nn, d: nn.BatchNorm1d(3, affine=False, dtype=d), (6, 3)),
-    "batch norm, no running averages": (
-        lambda nn, d: nn.BatchNorm1d(3, track_running_stats=False, dtype=d),
-        (6, 3),
-    ),
-    "batch norm, no state at all": (
-        lambda nn, d: nn.BatchNorm1d(3, affine=False, track_running_stats=False, dtype=d),
-        (6, 3),
-    ),
-    "relu": (lambda nn, d: nn.ReLU(), (4, 3)),
-    "leaky relu": (lambda nn, d: nn.LeakyReLU(), (4, 3)),
-    "leaky relu, slope": (lambda nn, d: nn.LeakyReLU(0.2), (4, 3)),
-    "sigmoid": (lambda nn, d: nn.Sigmoid(), (4, 3)),
-    "tanh": (lambda nn, d: nn.Tanh(), (4, 3)),
-    "softplus": (lambda nn, d: nn.Softplus(), (4, 3)),
-    "softmax": (lambda nn, d: nn.Softmax(dim=1), (4, 3)),
-    "softmax, first axis": (lambda nn, d: nn.Softmax(dim=0), (4, 3)),
-    "log softmax": (lambda nn, d: nn.LogSoftmax(dim=-1), (4, 3)),
-    "log softmax, middle axis": (lambda nn, d: nn.LogSoftmax(dim=1), (2, 3, 2)),
-    "flatten": (lambda nn, d: nn.Flatten(), (3, 2, 2)),
-    "identity": (lambda nn, d: nn.Identity(), (4, 3)),
-    "sequential": (
-        lambda nn, d: nn.Sequential(
-            nn.Linear(4, 6, bias=False, dtype=d),
-            nn.BatchNorm1d(6, dtype=d),
-            nn.Tanh(),
-            nn.Sequential(nn.Linear(6, 2, dtype=d), nn.LogSoftmax(dim=1)),
-        ),
-        (8, 4),
-    ),
-}
-"""Name: (constructor from namespace and dtype, shape of the input)."""
-
 TARGETS = {
     "labels": lambda rng: rng.integers(0, 3, 5),
     "probabilities": lambda rng: rng.dirichlet(np.ones(3), 5),
@@ -143,40 +98,6 @@ def close(ours, theirs, what: str, rtol: float = 1e-10) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=rtol * scale, err_msg=what)
 
 
-def torch_layer(name: str, seed: int) -> dict:
-    """Run a layer on three batches in training and one in evaluation; return all that came out."""
-    import torch
-
-    build, shape = LAYERS[name]
-    rng = np.random.default_rng(seed)
-    layer = build(torch.nn, torch.float64)
-    start = {k: rng.normal(size=tuple(p.shape)) for k, p in layer.named_parameters()}
-    layer.load_state_dict({k: torch.tensor(v) for k, v in start.items()}, strict=False)
-    runs = []
-    for mode in ("train", "train", "train", "eval"):
-        layer.train(mode == "train")
-        x = rng.normal(size=shape) * 2 + 0.5
-        given = torch.tensor(x, requires_grad=True)
-        out = layer(given)
-        g = rng.normal(size=tuple(out.shape))
-        layer.zero_grad()
-        out.backward(torch.tensor(g))
-        runs.append(
-            {
-                "mode": mode,
-                "x": x,
-                "g": g,
-                "out": out.detach().numpy().copy(),
-                "dx": given.grad.numpy(),
-                "grads": {k: p.grad.numpy() for k, p in layer.named_parameters()},
-                "buffers": {k: b.numpy().copy() for k, b in layer.named_buffers()},
-            }
-        )
-        if not runs[0]["buffers"]:
-            break  # without running averages every run would repeat the first
-    return {"parameters": start, "runs": runs}
-
-
 def torch_loss(name: str, seed: int) -> dict:
     """Return a loss, its derivative by the scores, and what it was taken of."""
     import torch
@@ -247,7 +168,6 @@ def main() -> None:
     import torch
 
     sections = {
-        "layers": {name: torch_layer(name, i) for i, name in enumerate(LAYERS)},
         "losses": {name: torch_loss(name, i) for i, name in enumerate(LOSSES)},
         "optimizers": {name: torch_trajectory(name, i) for i, name in enumerate(OPTIMIZERS)},
     }
