@@ -28,6 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gradcheck_faults import functions, pairs
 
+COUNTING = ("special_polygamma", "special_zeta")
+"""SciPy adds 1 to a very negative argument of these until it is positive: minutes for one value."""
+
 SCALES = (1e-8, 1e-5, 1e-2, 1.0, 1e2, 1e5, 1e8)
 
 
@@ -43,7 +46,7 @@ def _of_primitives(scales: tuple[float, ...], stride: int) -> Iterator[tuple[str
         for i, (inputs, params) in enumerate(row.samples(rng)):
             for scale in scales:
                 number += 1
-                if number % stride:
+                if number % stride or (name in COUNTING and scale > 1e5):
                     continue
 
                 def f(*xs, name=name, params=params):

@@ -503,3 +503,15 @@ def test_gradients_refuse_with_a_reason():
         tc.gradients([1.0], x)
     with pytest.raises(ArgumentError, match="not a Tensor"):
         tc.gradients(1.0, x)
+
+
+def test_a_rule_of_three_inputs_gets_its_parameters(register):
+    """Options of an operation of three inputs reach its derivative rules."""
+
+    def rule(g, _ans, _x, _y, _z, *, scale=1.0):
+        return g * scale
+
+    add = register("add_three", lambda x, y, z, *, scale=1.0: scale * (x + y + z), *[rule] * 3)
+    x = leaf([1.0, 2.0])
+    add(x, 1.0, 2.0, scale=3.0).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]

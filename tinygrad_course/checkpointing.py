@@ -20,6 +20,7 @@ from tinygrad_course.errors import ArgumentError, GraphError
 from tinygrad_course.graph import (
     SCOPE,
     Node,
+    Observer,
     Scope,
     Targets,
     Value,
@@ -196,7 +197,7 @@ def _rewind(generators: Sequence[np.random.Generator], states: Sequence[Any]) ->
 # ---- the first call --------------------------------------------------------------------------
 
 
-class _Forgetter:
+class _Forgetter(Observer):
     """An observer that lets nodes keep their connections only, and notes what lies outside."""
 
     def __init__(self, started: int) -> None:
@@ -222,13 +223,6 @@ class _Forgetter:
                 return False
             scope = scope.parent
         return True
-
-    def line(self, _node: Node) -> str:
-        """Return an empty text: no line is known."""
-        return ""
-
-    def check(self, node: Node) -> None:
-        """Let every node pass."""
 
 
 def _lies_outside(parent: Any, started: int) -> bool:

@@ -29,14 +29,14 @@ from rich.text import Text
 import tinygrad_course as tc
 from tinygrad_course import nn
 from tinygrad_course.checking import VERDICTS, GradcheckReport, gradcheck_module
-from tinygrad_course.checking.report import page
+from tinygrad_course.checking.pages import page_of
 from tinygrad_course.data import ImageData, digits, mnist, read_images
 from tinygrad_course.errors import ArgumentError, DataError, FileError, TinygradCourseError
 from tinygrad_course.files import write_atomically
 from tinygrad_course.primitive import PRIMITIVES
 from tinygrad_course.protocols import load_all
 from tinygrad_course.report import Run, curves_svg, facts, report_html
-from tinygrad_course.targets import Check, resolve
+from tinygrad_course.targets import Check, Report, resolve
 from tinygrad_course.training import (
     LEARNING_RATES,
     OPTIMIZERS,
@@ -379,7 +379,7 @@ def _shape(text: str) -> tuple[int, ...]:
         raise ArgumentError(f"--shape {text!r}: expected sizes such as 4,3") from error
 
 
-def _check_all(checks: list[tuple[str, Check]]) -> tuple[Table, list[tuple[str, GradcheckReport]]]:
+def _check_all(checks: list[tuple[str, Check]]) -> tuple[Table, list[tuple[str, Report]]]:
     """Run the checks with a progress bar; return the table and every report by name."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("function", "samples", "difference", "verdict"):
@@ -399,12 +399,12 @@ def _check_all(checks: list[tuple[str, Check]]) -> tuple[Table, list[tuple[str, 
     return table, found
 
 
-def _write_reports(path: Path, reports: list[tuple[str, GradcheckReport]]) -> None:
+def _write_reports(path: Path, reports: list[tuple[str, Report]]) -> None:
     if path.suffix == ".json":
         data = [{"name": name, **json.loads(report.to_json())} for name, report in reports]
         text = json.dumps(data, indent=1) + "\n"
     else:
-        text = page("Gradient checks", [r for _, r in reports], [name for name, _ in reports])
+        text = page_of("Gradient checks", [(name, r.to_html()) for name, r in reports])
     write_atomically(path, text)
     console.print(f"{path}  [dim]every report[/]", soft_wrap=True)
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from tinygrad_course.buffers import user_line
 from tinygrad_course.errors import ModifiedValueError
-from tinygrad_course.graph import SCOPE, Node, Scope, describe, watch_saved_values
+from tinygrad_course.graph import SCOPE, Node, Observer, Scope, describe, watch_saved_values
 
 
-class _Witness:
+class _Witness(Observer):
     """Remembers where each node was recorded, and checksums of its saved arrays."""
 
     def __init__(self) -> None:

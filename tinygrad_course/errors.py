@@ -11,6 +11,7 @@ working for people who have never heard of this file::
     ├── GraphError(RuntimeError)          the recorded graph cannot be used this way
     │   ├── FreedGraphError               a second backward through dropped values
     │   └── ModifiedValueError            a saved value was overwritten before backward
+    ├── TraceError(TypeError)             a step that cannot be replayed as straight-line NumPy
     ├── DataError(ValueError)             a file that is missing, truncated or of the wrong kind
     ├── FileError(OSError)                a file or folder that cannot be written
     └── GradientError(AssertionError)     a gradient check that did not pass
@@ -47,6 +48,10 @@ class FreedGraphError(GraphError):
 
 class ModifiedValueError(GraphError):
     """A value that the backward pass needs was overwritten after it was saved."""
+
+
+class TraceError(TinygradCourseError, TypeError):
+    """A step that cannot be replayed as straight-line NumPy."""
 
 
 class DataError(TinygradCourseError, ValueError):

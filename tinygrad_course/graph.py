@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,17 +29,29 @@ Array = Any
 """An ndarray, a NumPy scalar, or any array that speaks NumPy's protocols."""
 
 
-class Observer(Protocol):
+class Observer:
     """Somebody who wants to know of every recorded node, and may check it before its backward."""
+
+    replays = False
+    """Whether what happens is noted for a replay, so that draws and updates must be told too."""
 
     def recorded(self, node: Node, inputs: tuple[Any, ...], result: Any) -> None:
         """Take note of a node that was just recorded, of its input arrays and its result."""
 
-    def line(self, node: Node) -> str:
+    def line(self, _node: Node) -> str:
         """Return the user's line that recorded a node, or an empty text."""
+        return ""
 
     def check(self, node: Node) -> None:
         """Raise if a node must not be used for backward."""
+
+    def drawn(self, function: Callable[..., Any], _text: str, keywords: dict[str, Any]) -> Any:
+        """Draw random numbers; who replays notes that they are drawn anew each time."""
+        return function(**keywords)
+
+    def later(self, function: Callable[..., Any], args: Any, keywords: dict[str, Any]) -> None:
+        """Do something in Python that is no computation; who replays does it after each replay."""
+        function(*args, **keywords)
 
 
 class Scope:

@@ -36,6 +36,7 @@ from tinygrad_course.errors import (
     DtypeError,
     ShapeError,
     TinygradCourseError,
+    TraceError,
     UnsupportedFunctionError,
 )
 from tinygrad_course.graph import SCOPE, Node, Scope, Value, describe, gradients_of
@@ -242,7 +243,7 @@ def _make_pull(row: Primitive) -> Pull:
             )
 
         return pull_binary
-    if len(row.vjps) == 3:
+    if len(row.vjps) == 3 and not (row.words or row.shaped):
         rule_x, rule_y, rule_z = row.vjps
 
         def pull_ternary(g: Any, node: Node, parents: tuple[Any, ...]) -> Sequence[Any]:
@@ -405,6 +406,20 @@ def operand(x: Any, name: str, *, optional: bool = False) -> Any:
     return array
 
 
+def _rescue(
+    row: Primitive,
+    arrays: Sequence[Any],
+    error: Exception,
+    params: dict[str, Any] | None = None,
+) -> Any:
+    """Raise the error, unless a trace met values it cannot look into: then take the row whole."""
+    if isinstance(error, TraceError):
+        for array in arrays:
+            if hasattr(array, "recorder"):
+                return array.recorder.kernel(row.forward, arrays, params or {}, row.name)
+    return _fail(row, arrays, error)
+
+
 def _fail(row: Primitive, arrays: Sequence[Any], error: Exception) -> NoReturn:
     """Raise the error of a forward function as one that names operation, shapes and remedy."""
     if isinstance(error, TinygradCourseError):
@@ -490,7 +505,7 @@ def _make_unary(row: Primitive) -> Callable[..., Any]:
         try:
             ans = forward(data)
         except _FORWARD_ERRORS as error:
-            _fail(row, (data,), error)
+            ans = _rescue(row, (data,), error)
         out = _new(_output_type)
         out._data = ans
         out._grad = out._name = out._views = None
@@ -550,7 +565,7 @@ def _make_binary(row: Primitive) -> Callable[..., Any]:  # noqa: PLR0915 - see _
         try:
             ans = forward(a, b)
         except _FORWARD_ERRORS as error:
-            _fail(row, (a, b), error)
+            ans = _rescue(row, (a, b), error)
         out = _new(_output_type)
         out._data = ans
         out._grad = out._name = out._views = None
@@ -614,7 +629,7 @@ def _make_ternary(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - a loop 
         try:
             ans = forward(x, y, z)
         except _FORWARD_ERRORS as error:
-            _fail(row, (x, y, z), error)
+            ans = _rescue(row, (x, y, z), error)
         if not traced:
             return ans
         scope = SCOPE.get()
@@ -661,7 +676,7 @@ def _make_general(row: Primitive) -> Callable[..., Any]:  # noqa: C901 - the sam
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:
-            _fail(row, arrays, error)
+            ans = _rescue(row, arrays, error, params)
         kept: tuple[Any, ...] = ()
         if residual:
             ans, *kept = ans
@@ -764,9 +779,14 @@ def _make_effect(row: Primitive) -> Callable[..., Any]:
     forward, name = row.forward, row.name
 
     def run(*inputs: Any, **params: Any) -> Any:
-        if inputs and isinstance(inputs[0], Value) and isinstance(inputs[0]._data, np.generic):
-            inputs[0]._data = np.asarray(inputs[0]._data)  # a NumPy scalar cannot be written into
+        for x in inputs if row.effect == "write" else ():
+            if isinstance(x, Value) and isinstance(x._data, np.generic):
+                x._data = np.asarray(x._data)  # a NumPy scalar cannot be written into
         arrays = [x._data if isinstance(x, Value) else operand(x, name) for x in inputs]
+        if row.effect == "draw":
+            observer = SCOPE.get().observer
+            if observer is not None and observer.replays:
+                return observer.drawn(forward, name, params)
         try:
             ans = forward(*arrays, **params)
         except _FORWARD_ERRORS as error:

@@ -46,10 +46,7 @@ class Gradcheck:
         """Check a backward pass by steps, as ``tinygrad_course.gradcheck_steps`` does."""
         from tinygrad_course.checking import gradcheck_steps  # noqa: PLC0415
 
-        report = gradcheck_steps(forward, backward, *inputs, **options)
-        if not report:
-            pytest.fail(str(report), pytrace=False)
-        return report
+        return self._judge(gradcheck_steps(forward, backward, *inputs, **options))
 
     def _judge(self, report: Any) -> Any:
         self._reports.append(
@@ -77,6 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "gradcheck(**options): options for the gradcheck fixture, such as order=2"
     )
     config.stash[_REPORTS] = []
+    target = config.getoption("--gradcheck-report")
+    if target is not None and Path(target).suffix not in (".html", ".json"):
+        raise pytest.UsageError(f"--gradcheck-report={target}: expected a .html or .json file")
+    if target is not None and not Path(target).resolve().parent.is_dir():
+        raise pytest.UsageError(f"--gradcheck-report={target}: there is no such folder")
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _write(path: Path, reports: list[dict[str, str]]) -> None:
-    from tinygrad_course.checking.report import page_of  # noqa: PLC0415
+    from tinygrad_course.checking.pages import page_of  # noqa: PLC0415
     from tinygrad_course.files import write_atomically  # noqa: PLC0415
 
     if path.suffix == ".json":

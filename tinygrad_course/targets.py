@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking import GradcheckReport, check_primitive, gradcheck
+from tinygrad_course.checking import GradcheckReport, StepsReport, check_primitive, gradcheck
 from tinygrad_course.errors import ArgumentError, TinygradCourseError
 from tinygrad_course.primitive import PRIMITIVES
 
-Check = Callable[[], list[GradcheckReport]]
+Report = GradcheckReport | StepsReport
+
+Check = Callable[[], Sequence[Report]]
 
 
 def resolve(target: str, shapes: Sequence[tuple[int, ...]], seed: int) -> Check:
@@ -95,7 +97,7 @@ def _executed(path: Path, execute: Callable[[], None], module: Any) -> Any:
 
 def _run(
     target: str, function: Callable[..., Any], shapes: Sequence[tuple[int, ...]], seed: int
-) -> list[GradcheckReport]:
+) -> Sequence[Report]:
     row = getattr(function, "primitive", None)
     if row is not None and not shapes:
         return check_primitive(row.name, seed=seed)
@@ -112,16 +114,16 @@ def _run(
             f"(--shape 4,3), or give the arguments default values"
         )
     result = None if plain else function()
-    if isinstance(result, GradcheckReport):
+    if isinstance(result, Report):
         return [result]
-    if isinstance(result, list | tuple) and result and isinstance(result[0], GradcheckReport):
+    if isinstance(result, list | tuple) and result and isinstance(result[0], Report):
         return list(result)
     if not plain:
         raise ArgumentError(
             f"gradcheck: {target} has no arguments and returned {type(result).__name__}; return a "
-            f"GradcheckReport, or take arguments with default values"
+            f"report, or take arguments with default values"
         )
     return [gradcheck(function, *[p.default for p in plain], seed=seed)]
 
 
-__all__ = ["resolve"]
+__all__ = ["Check", "Report", "resolve"]

@@ -246,6 +246,7 @@ def test_blind_spots_are_named_and_explored():
 
     report = gradcheck(f, np.abs(X) + 1)
     assert any("no input below 0" in spot for spot in report.blind_spots)
+    assert "explore=True, at the inputs with the opposite sign" in " ".join(report.notes)
     again = gradcheck(f, np.abs(X) + 1, explore=True, seed=0)
     assert again.verdict == "pass"
     assert not any("no input below 0" in spot for spot in again.blind_spots)
@@ -270,3 +271,205 @@ def test_reports_survive_json_and_eighty_columns():
     assert json.loads(report.to_json())["findings"][0]["kind"] == "fail"
     assert max(map(len, str(report).splitlines())) <= 80
     assert "<svg" in report.to_html()
+
+
+def test_a_kink_is_told_whatever_the_gradient_is_there():
+    """At a kink the verdict is `kink`, also where the gradient is the mean of both slopes."""
+    at = X.copy()
+    at[1, 1] = 0.0
+    functions = (
+        tc.abs,
+        tc.relu,
+        lambda x: tc.maximum(x, 0.0),
+        lambda x: tc.clip(x, -5.0, 0.0),
+        lambda x: tc.where(x > 0, x, -2.0 * x),
+    )
+    for function in functions:
+        report = gradcheck(function, at, seed=0)
+        assert report.verdict == "kink", str(report)
+        assert report.findings[0].index == (1, 1)
+    tie = gradcheck(tc.max, np.array([1.0, 3.0, 3.0, 2.0]))
+    assert "kink or tie" in str(tie)
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9, 1e-12, -1e-3, -1e-6, -1e-9, -1e-12])
+def test_a_right_gradient_beside_a_kink_passes(distance):
+    """Beside a kink, however near, a right gradient passes."""
+    near = X.copy()
+    near[1, 1] = distance
+    for function in (tc.abs, tc.relu, lambda x: tc.where(x > 0, x, -2.0 * x)):
+        report = gradcheck(function, near, seed=0)
+        assert report.verdict == "pass", str(report)
+
+
+def test_a_fault_beside_a_kink_is_a_finding_of_its_own(register):
+    """Where one element lies at a kink and another is wrong, both are told."""
+    faulty = register("test_twice", lambda x: np.maximum(x, 0), lambda g, _ans, x: 2 * g * (x > 0))
+    report = gradcheck(faulty, np.array([0.0, 1.0]), seed=0)
+    assert report.verdict == "kink"
+    assert {f.kind for f in report.findings} == {"kink", "fail"}
+
+
+def test_rules_that_raise_or_return_nonsense_are_reported(register):
+    """A rule's wrong shape is `shape`, its exception an error: the operation is named."""
+
+    def raises(_g, _ans, _x):
+        raise ZeroDivisionError
+
+    for rule, verdict, words in (
+        (lambda g, _ans, _x: g.T, "shape", "shape (2, 3)"),
+        (lambda _g, _ans, _x: [1, 2], "nonfinite", "shape (2,)"),
+        (lambda _g, _ans, _x: "text", "nonfinite", "first wrong operation"),
+        (raises, "nonfinite", "ZeroDivisionError"),
+        (lambda g, _ans, _x: g * np.nan, "nonfinite", "nan"),
+    ):
+        name = f"test_rule_{len(PRIMITIVES)}"
+        report = gradcheck(register(name, lambda x: x * 1.0, rule), X, seed=0)
+        assert report.verdict == verdict, str(report)
+        assert words in " ".join(str(report).split())
+
+
+def test_a_rule_that_overwrites_its_result_or_rounds_is_told(register):
+    """Writing into the saved result is `mutation`; a gradient in single precision is `dtype`."""
+
+    def of_result(g, ans, _x):
+        ans *= 2
+        return g
+
+    overwriting = register("test_result", lambda x: x * 1.0, of_result)
+    report = gradcheck(lambda x: tc.sin(overwriting(x)), X, seed=0)
+    assert report.verdict == "mutation"
+    assert "its result" in " ".join(str(report).split())
+    rounding = register(
+        "test_rounds", lambda x: x * 2.0, lambda g, _ans, _x: (g * 2).astype(np.float32)
+    )
+    report = gradcheck(rounding, X, seed=0)
+    assert report.verdict == "dtype"
+    assert "float32" in str(report)
+
+
+def test_a_gradient_that_keeps_its_first_upstream_gradient_is_told():
+    """The gradient is asked a second time: what it kept from the first time shows."""
+    kept = {}
+
+    def keeps(_x, g):
+        kept.setdefault("g", g.copy())
+        return 2 * kept["g"]
+
+    report = gradcheck_pair(lambda x: 2 * x, keeps, X)
+    assert (report.verdict, report.findings[0].kind) == ("mutation", "upstream kept")
+    calls = []
+
+    def counts(_x, g):
+        calls.append(1)
+        return 2.0 * g * len(calls)
+
+    report = gradcheck_pair(lambda x: 2 * x, counts, X)
+    assert (report.verdict, report.findings[0].kind) == ("random", "hidden state")
+
+
+def test_a_function_that_fails_later_or_remembers_is_no_traceback():
+    """A function that raises after some calls, or keeps its last input, has hidden state."""
+    calls = []
+
+    def fails_later(x):
+        calls.append(1)
+        if len(calls) > 5:
+            raise ZeroDivisionError
+        return x * 1.0
+
+    report = gradcheck_pair(fails_later, lambda _x, g: g, X)
+    assert "hidden state" in {f.kind for f in report.findings}
+    last = [None]
+
+    def remembers(x):
+        drift = 0.0 if last[0] is None else np.sum(last[0] - x)
+        last[0] = x.copy()
+        return 2 * x + 0.1 * drift
+
+    report = gradcheck_pair(remembers, lambda _x, g: 2 * g, X)
+    assert report.verdict == "random"
+
+
+@pytest.mark.parametrize(
+    "result", [(), [], None, "text", 3.0, {"y": 1}, tc.Tensor(np.arange(3))], ids=repr
+)
+def test_a_function_without_a_floating_result_is_refused(result):
+    """Results that have no derivative are an ArgumentError that says what was returned."""
+    with pytest.raises(ArgumentError, match="returned"):
+        gradcheck(lambda _x: result, X)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "verdict"),
+    [
+        (lambda _x, _g: "text", "shape"),
+        (lambda _x, _g: {1}, "shape"),
+        (lambda _x, _g: [[[1.0, 2.0], [3.0]]], "shape"),
+        (lambda _x, _g: np.full((3, 2), None), "dtype"),
+        (lambda _x, _g: np.ones((3, 2), int), "dtype"),
+        (lambda _x, _g: np.ones((3, 2), bool), "dtype"),
+        (lambda _x, g: (g, g), None),
+    ],
+)
+def test_gradients_that_are_no_arrays_of_numbers(gradient, verdict):
+    """What a gradient by hand returns instead of numbers has a verdict or clear words."""
+    if verdict is None:
+        with pytest.raises(ArgumentError, match="one gradient per input"):
+            gradcheck_pair(lambda x: 1.0 * x, gradient, X)
+    else:
+        report = gradcheck_pair(lambda x: 1.0 * x, gradient, X)
+        assert report.verdict == verdict, str(report)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        0.3,
+        np.float64(0.3),
+        np.array(0.3),
+        [0.3, 0.4],
+        np.asfortranarray(X),
+        X[::2, ::-1],
+        np.broadcast_to(X[0], (3, 2)),
+        X.astype(np.float16),
+        X.astype(np.float32),
+        X + 1j * X[::-1],
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_inputs_of_every_form_pass(x):
+    """Numbers, lists, views, strides, read-only memory, other precisions: all are inputs."""
+    report = gradcheck(lambda t: tc.sin(t) * t, x, order=2, modes=("vjp", "jvp"), seed=0)
+    assert report.verdict == "pass", str(report)
+    assert max(map(len, str(report).splitlines())) <= 80
+
+
+def test_a_large_input_is_judged_in_bounded_time():
+    """Faults of a million elements are found without going through them, and at once."""
+    x = np.random.default_rng(0).standard_normal(1_000_000)
+    evaluations = []
+
+    def sine(x):
+        evaluations.append(1)
+        return np.sin(x)
+
+    for factor in (0.0, -1.0, 1 + 1e-4):
+        evaluations.clear()
+        report = gradcheck_pair(sine, lambda x, g, k=factor: k * g * np.cos(x), x, diagnose=False)
+        assert report.verdict == "fail"
+        assert len(evaluations) < 400
+    assert gradcheck_pair(sine, lambda x, g: g * np.cos(x), x, diagnose=False)
+
+
+def test_a_function_that_writes_at_moved_points_alone_is_told():
+    """An input changed in place only beside the given point is a mutation too."""
+
+    def writes(x):
+        if x[0, 0] != 1.0:
+            x[0, 1] += 1.0
+        return x * 1.0
+
+    report = gradcheck_pair(writes, lambda _x, g: g, np.array([[1.0, 2.0]]))
+    assert report.verdict == "mutation"
+    assert "beside" in str(report)

@@ -20,7 +20,8 @@ from tinygrad_course.checking.report import (
     ng_reading,
     norm_ratio,
 )
-from tinygrad_course.checking.steps import StepsReport, gradcheck_steps
+from tinygrad_course.checking.steps import gradcheck_steps
+from tinygrad_course.checking.steps_report import StepsReport
 from tinygrad_course.checking.taylor import CurveReport, step_size_study, taylor_test
 
 __all__ = [

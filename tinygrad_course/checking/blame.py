@@ -7,13 +7,15 @@ looking at the rest of the graph, and the first wrong one in the order of the fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.checking.causes import Evidence, explain
-from tinygrad_course.checking.differences import Comparison, settle
-from tinygrad_course.checking.report import Blame
+from tinygrad_course.checking.differences import Comparison, undecided
+from tinygrad_course.checking.report import Blame, GradcheckReport
+from tinygrad_course.checking.settling import settle
 from tinygrad_course.checking.subjects import Results, Subject
 from tinygrad_course.checking.tape import Step, Tape, fitted
 from tinygrad_course.graph import enable_grad
@@ -22,6 +24,9 @@ from tinygrad_course.tensor import Tensor
 
 DIRECTIONS = 3
 """Random directions per input; a fault of 1e-4 of the gradient shows in each of them."""
+
+SEEN = 1e-4
+"""Relative size of a fault that an operation checked alone does not hide."""
 
 ELEMENTS = 400
 """Up to this size an input of a wrong operation is compared element by element, for the cause."""
@@ -120,67 +125,104 @@ def wrong_operations(
     """Return the operations whose own derivative is wrong, in the order of the forward pass."""
     found = []
     for position, step in enumerate(tape.steps):
-        found += [(blame, step) for blame in _faults(position, step, rng, causes=causes)]
+        if step.node.saved is None:
+            continue
+        faults = _faults(Operation(step), rng, causes=causes)
+        found += [
+            (Blame(step.name, position, step.line, step.modules, *fault), step) for fault in faults
+        ]
         if progress is not None:
             progress(position + 1, len(tape.steps))
     return found
 
 
-def overwriting_operations(tape: Tape, rng: np.random.Generator) -> list[tuple[Step, str]]:
-    """Return the operations whose rule writes into what it is given, and into what."""
+def careless_operations(tape: Tape, rng: np.random.Generator) -> list[tuple[Step, str, str]]:
+    """Return the operations whose rule writes into what it is given, or rounds its result.
+
+    Each comes with the verdict, ``mutation`` or ``dtype``, and what is written or rounded.
+    """
     found = []
     for step in tape.steps:
         if step.node.saved is None or isinstance(step.result, tuple):
             continue
         result = np.asarray(step.result)
-        if result.dtype.kind != "f" or not result.ndim:  # a number cannot be overwritten
-            continue
-        upstream = rng.standard_normal(result.shape).astype(result.dtype)
-        kept = upstream.copy()
-        before = [np.copy(x) if isinstance(x, np.ndarray) else x for x in step.inputs]
-        with np.errstate(all="ignore"):
-            step.node.primitive.pull(upstream, step.node, step.node.parents)
-        if not np.array_equal(upstream, kept):
-            found.append((step, "the upstream gradient"))
-        for i, (x, y) in enumerate(zip(step.inputs, before, strict=True)):
-            if not isinstance(x, np.ndarray):
-                continue
-            if not np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
-                found.append((step, f"its input {i}"))
-                x[...] = y
+        if result.dtype.kind == "f" and result.ndim:  # a number cannot be overwritten
+            found += [(step, verdict, what) for verdict, what in _careless(step, result, rng)]
     return found
 
 
-def _faults(
-    position: int, step: Step, rng: np.random.Generator, *, causes: bool
-) -> Iterator[Blame]:
-    operation = Operation(step)
-    if not operation.points or step.node.saved is None:
+def _careless(
+    step: Step, result: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, str]]:
+    upstream = np.asarray(rng.standard_normal(result.shape), dtype=result.dtype)
+    lent = {"the upstream gradient": upstream, "its result": result}
+    lent |= {f"its input {i}": x for i, x in enumerate(step.inputs) if isinstance(x, np.ndarray)}
+    before = {what: x.copy() for what, x in lent.items()}
+    try:
+        with np.errstate(all="ignore"):
+            pieces = step.node.primitive.pull(upstream, step.node, step.node.parents)
+    except Exception:  # noqa: BLE001 - a rule that raises is reported as a wrong one
         return
+    for what, x in lent.items():
+        if not np.array_equal(x, before[what], equal_nan=x.dtype.kind in "fc"):
+            yield "mutation", what
+            x[...] = before[what]
+    for i, (piece, x) in enumerate(zip(pieces, step.inputs, strict=True)):
+        if isinstance(piece, np.ndarray) and _rounded(piece, x, upstream):
+            yield "dtype", f"the gradient of its input {i} to {piece.dtype}"
+
+
+def _rounded(piece: np.ndarray, x: Any, upstream: np.ndarray) -> bool:
+    exact = min(np.asarray(x).dtype.itemsize, upstream.dtype.itemsize)
+    return piece.dtype.kind == "f" and piece.dtype.itemsize < exact
+
+
+Fault = tuple[int, float, "str | None"]
+"""Which input's derivative is wrong, by how much, and why if that could be proved."""
+
+
+def _faults(operation: Operation, rng: np.random.Generator, *, causes: bool) -> list[Fault]:
+    """Return the inputs for which an operation's rule is wrong at the recorded values."""
+    if not operation.points:
+        return []
     with np.errstate(all="ignore"):
-        centre = operation.values()
+        try:
+            centre = operation.values()
+        except Exception:  # noqa: BLE001 - what cannot be evaluated again accuses nobody
+            return []
         if not centre:
-            return
+            return []
         weights = [np.asarray(rng.standard_normal(y.shape)) for y in centre]
-        given = operation.gradient([w.copy() for w in weights])
-        for name, point in operation.points.items():
-            gradient = given[name]
-            gradient = np.zeros(point.shape) if gradient is None else gradient
-            size = _off_by(operation, name, gradient, centre, weights, rng)
-            if size is None:
-                continue
-            cause = None
-            if causes and point.size <= ELEMENTS:
+        try:
+            given = operation.gradient([w.copy() for w in weights])
+        except Exception as error:  # noqa: BLE001 - the user's rule, whatever it raises
+            said = f"its rule raises {type(error).__name__}: {str(error)[:200]}"
+            return [(operation.places[0], float("nan"), said)]
+        return list(_compared(operation, given, centre, weights, rng, causes=causes))
+
+
+def _compared(
+    operation: Operation,
+    given: dict[str, Any],
+    centre: Results,
+    weights: Results,
+    rng: np.random.Generator,
+    *,
+    causes: bool,
+) -> Iterator[Fault]:
+    for name, point in operation.points.items():
+        gradient = given[name]
+        gradient = np.zeros(point.shape) if gradient is None else gradient
+        size = _off_by(operation, name, gradient, centre, weights, rng)
+        if size is None:
+            continue
+        cause: str | None = None
+        if causes and point.size <= ELEMENTS:
+            try:
                 cause = _cause(operation, name, gradient, centre, weights, given)
-            yield Blame(
-                step.name,
-                position,
-                step.line,
-                step.modules,
-                int(name.removeprefix("input ")),
-                size,
-                cause,
-            )
+            except Exception:  # noqa: BLE001 - the blame stands without a cause
+                cause = None
+        yield int(name.removeprefix("input ")), size, cause
 
 
 def _off_by(
@@ -193,15 +235,16 @@ def _off_by(
 ) -> float | None:
     """Return the relative size of a fault along random directions, None if there is none."""
     point = operation.points[name]
-    norm = float(np.linalg.norm(gradient))
+    reach = _reach(point)
+    norm = float(np.linalg.norm(gradient * reach))
     worst = None
     for _ in range(DIRECTIONS):
-        direction = rng.standard_normal(point.shape) * _reach(point)
+        direction = rng.standard_normal(point.shape) * reach
         comparison = _along(operation, name, direction, gradient, centre, weights)
         if comparison.verdict == "fail":
-            gap = abs(comparison.analytic - comparison.estimate.value)
-            size = gap / max(norm * float(np.max(_reach(point), initial=0.0)), 1e-300)
-            worst = max(worst or 0.0, size)
+            numeric = comparison.estimate.value
+            gap = abs(comparison.analytic - numeric)
+            worst = max(worst or 0.0, gap / max(norm, abs(numeric)))
     return worst
 
 
@@ -231,7 +274,10 @@ def _along(
 
     slope = float(np.sum(gradient * direction))
     scale = float(np.linalg.norm(gradient * direction))
-    return settle(move, centre, weights, 1.0, None, slope, scale)
+    try:
+        return settle(move, centre, weights, 1.0, None, slope, scale)
+    except Exception:  # noqa: BLE001 - the operation may not be defined beside the point
+        return undecided(None, slope)
 
 
 def _cause(
@@ -264,4 +310,15 @@ def _cause(
     return explain(operation, [evidence], weights, given).get(name)
 
 
-__all__ = ["Operation", "overwriting_operations", "wrong_operations"]
+def with_unrecorded_path(report: GradcheckReport) -> GradcheckReport:
+    """Say what is left to suspect where the whole is wrong and every operation by itself right."""
+    if report.verdict not in ("fail", "missing") or report.difference < SEEN:
+        return report
+    note = (
+        "every recorded operation is right by itself, so a path was not recorded: look for "
+        "detach(), .data, .numpy(), no_grad() or a constant computed from an input or parameter"
+    )
+    return replace(report, notes=(*report.notes, note))
+
+
+__all__ = ["Operation", "careless_operations", "with_unrecorded_path", "wrong_operations"]

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_course.checking.differences import Comparison, Estimate, difference, judge, settle
+from tinygrad_course.checking.differences import (
+    Comparison,
+    Estimate,
+    difference,
+    judge,
+    undecided,
+)
+from tinygrad_course.checking.settling import settle
 from tinygrad_course.checking.subjects import Results, Subject
 
 WORK = 4e8
@@ -30,11 +37,17 @@ BLOCK = 32
 SHARP = 1e-5
 """Fault of one element, relative to its derivative, that a block's difference must tell."""
 
+COARSE = 1e-5
+"""Relative error of a measurement that would hide a fault of one small element."""
+
 ENOUGH = 300
 """After so many wrong elements further ones say nothing new."""
 
 LOOKS = 1e8
 """Elements that may be computed to look at the elements of blocks that disagree."""
+
+SHOWN = 8
+"""So many wrong elements at least are shown, however long each takes."""
 
 HURRIED = 20_000
 """Inputs of more elements are accused after two measurements that agree."""
@@ -81,11 +94,12 @@ def compared(m: Measured, rng: np.random.Generator, count: int, tick: Tick) -> l
     # A floor, because an element at 0 must move too.
     reach = np.maximum(np.abs(flat[chosen]), 0.1 * rms)
     reach[reach == 0] = 1.0
-    if count <= SINGLE:
-        found = _one_by_one(m, np.sort(chosen), dict(zip(chosen, reach, strict=True)), tick)
-    else:
-        found = _in_blocks(m, rng.permutation(chosen), dict(zip(chosen, reach, strict=True)), tick)
-    return found + (_directions(m, rng, rms) if sampled else [])
+    reaches = dict(zip(chosen, reach, strict=True))
+    whole = _directions(m, rng, rms) if sampled else []
+    if len(chosen) <= SINGLE:
+        enough = SHOWN if any(c.verdict == "fail" for c in whole) else ENOUGH
+        return _one_by_one(m, np.sort(chosen), reaches, tick, enough) + whole
+    return _in_blocks(m, rng, chosen, reaches, tick) + whole
 
 
 def _directions(m: Measured, rng: np.random.Generator, rms: float) -> list[Comparison]:
@@ -96,11 +110,18 @@ def _directions(m: Measured, rng: np.random.Generator, rms: float) -> list[Compa
     return found
 
 
-def _one_by_one(m: Measured, chosen: Any, reach: dict[Any, float], tick: Tick) -> list[Comparison]:
-    found = []
+def _one_by_one(
+    m: Measured, chosen: Any, reach: dict[Any, float], tick: Tick, enough: int
+) -> list[Comparison]:
+    """Compare single elements, until enough of them are wrong."""
+    found: list[Comparison] = []
+    wrong = 0
     for i in chosen:
         found.append(_element(m, int(i), float(reach[i])))
+        wrong += found[-1].verdict != "pass"
         tick(1)
+        if wrong >= enough:
+            break
     return found
 
 
@@ -119,9 +140,12 @@ def _element(m: Measured, i: int, reach: float) -> Comparison:
     given = float(m.gradient.reshape(-1)[i])
     found = _settled(m, move, reach, place, given, size)
     own = abs(float(original))
-    if found.verdict != "pass" and 0 < own < reach / 8:  # far smaller than its neighbours
+    coarse = found.estimate.error > COARSE * max(abs(given), abs(found.estimate.value))
+    if 0 < own < reach / 8 and (found.verdict != "pass" or coarse):  # smaller than its neighbours
         again = _settled(m, move, own, place, given, size)
-        found = again if again.verdict == "pass" or found.verdict == "inconclusive" else found
+        better = again.estimate.error < found.estimate.error
+        if again.verdict == "pass" or found.verdict == "inconclusive" or (coarse and better):
+            found = again
     return _exactly(m, found, size) if found.verdict == "inconclusive" else found
 
 
@@ -134,11 +158,13 @@ def _settled(
     size: float,
 ) -> Comparison:
     """Compare one derivative; a function that fails at a moved point leaves it undecided."""
+    hurried = m.point.size > HURRIED
     try:
-        return settle(move, m.centre, m.weights, reach, place, analytic, size, eps=m.eps)
+        return settle(
+            move, m.centre, m.weights, reach, place, analytic, size, m.eps, hurried=hurried
+        )
     except Exception:  # noqa: BLE001 - a function may be defined at the point and not beside it
-        nan = float("nan")
-        return Comparison(place, analytic, Estimate(nan, nan, nan, kink=False), "inconclusive")
+        return undecided(place, analytic)
 
 
 def _exactly(m: Measured, found: Comparison, size: float) -> Comparison:
@@ -159,24 +185,29 @@ def _exactly(m: Measured, found: Comparison, size: float) -> Comparison:
     )
 
 
-def _in_blocks(m: Measured, chosen: Any, reach: dict[Any, float], tick: Tick) -> list[Comparison]:
+def _in_blocks(
+    m: Measured, rng: np.random.Generator, chosen: Any, reach: dict[Any, float], tick: Tick
+) -> list[Comparison]:
     """Compare blocks of elements, and the elements of every block that does not agree sharply."""
     found: list[Comparison] = []
-    wrong = 0
     work = max(m.point.size, sum(y.size for y in m.centre), 1)
-    enough = int(np.clip(LOOKS / (30 * work), 8, ENOUGH))
+    enough = int(np.clip(LOOKS / (30 * work), SHOWN, ENOUGH))
+    # A block is as sharp as its smallest derivative, so that equally large ones stand together.
+    chosen = rng.permutation(chosen)
+    chosen = chosen[np.argsort(np.abs(m.gradient.reshape(-1)[chosen]), kind="stable")]
     for start in range(0, len(chosen), BLOCK):
         block = chosen[start : start + BLOCK]
-        together = _block(m, block, np.array([reach[i] for i in block]))
+        # At random, so that faults of several elements do not cancel.
+        moves = rng.uniform(0.5, 1.0, len(block)) * rng.choice([-1.0, 1.0], len(block))
+        together = _block(m, block, np.array([reach[i] for i in block]) * moves)
         if together is not None:
             found.append(together)
             tick(len(block))
             continue
-        for i in block:
-            found += _one_by_one(m, [i], reach, tick)
-            wrong += found[-1].verdict != "pass"
-            if wrong >= enough:
-                return found
+        found += _one_by_one(m, block, reach, tick, enough)
+        enough -= sum(c.verdict != "pass" for c in found[-len(block) :] if c.place is not None)
+        if enough <= 0:
+            break
     return found
 
 
@@ -198,8 +229,7 @@ def _block(m: Measured, block: Any, reach: np.ndarray) -> Comparison | None:
         estimate = difference(move, m.centre, m.weights, 1.0, m.eps)
     except Exception:  # noqa: BLE001 - one of them leaves the function's domain
         return None
-    scale = float(np.max(np.abs(m.gradient), initial=0.0))
-    smallest = float(np.min(np.maximum(np.abs(gradient), 1e-3 * scale) * reach))
+    smallest = float(np.min(np.abs(gradient * reach)))
     gap = abs(analytic - estimate.value)
     sharp = gap + 3 * estimate.error <= SHARP * smallest or gap == estimate.error == 0
     if estimate.kink or not np.isfinite(estimate.value) or not sharp:
@@ -208,7 +238,7 @@ def _block(m: Measured, block: Any, reach: np.ndarray) -> Comparison | None:
     length = float(np.linalg.norm(reach))
     value, error, floor = (part / length for part in estimate[:3])
     unit = Estimate(value, error, floor, kink=False)
-    return Comparison(None, analytic / length, unit, "pass")
+    return Comparison(None, analytic / length, unit, "pass", len(block))
 
 
 def _whole(m: Measured, rng: np.random.Generator, rms: float) -> Comparison:
@@ -246,7 +276,8 @@ def rounding(subject: Subject, centre: Results, eps: float) -> float:
     double = float(np.finfo(float).eps)
     seen = stuck = 0
     for y, n, f in zip(centre, near, far, strict=True):
-        visible = 1e-7 * np.abs(np.subtract(f, y, dtype=float)) > 64 * double * np.abs(y)
+        change = np.abs(np.subtract(f, y, dtype=float))
+        visible = (1e-7 * change > 64 * double * np.abs(y)) & (y != 0)
         seen += int(np.sum(visible))
         stuck += int(np.sum(visible & (n == y)))
     return float(np.finfo(np.float32).eps) if seen and stuck > 0.9 * seen else eps
@@ -257,8 +288,9 @@ def _moved(subject: Subject, relative: float) -> Results | None:
     originals = {name: point.copy() for name, point in subject.points.items()}
     try:
         for (name, point), sign in zip(subject.points.items(), _signs(), strict=False):
-            ramp = np.linspace(0.5, 1.0, point.size).reshape(point.shape)
-            point[...] = originals[name] * (1 + sign * relative * ramp)
+            # Irregular, so that no product of elements stands still.
+            uneven = 0.75 + 0.25 * np.cos(np.arange(1, point.size + 1) ** 1.7)
+            point[...] = originals[name] * (1 + sign * relative * uneven.reshape(point.shape))
         with np.errstate(all="ignore"):
             return subject.values()
     except Exception:  # noqa: BLE001 - the function is not defined there: nothing is known

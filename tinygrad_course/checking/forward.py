@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking.differences import Comparison, precision, settle
+from tinygrad_course.checking.differences import Comparison, precision
 from tinygrad_course.checking.elements import DIRECTIONS, rounding
 from tinygrad_course.checking.report import GradcheckReport
+from tinygrad_course.checking.settling import settle
 from tinygrad_course.checking.subjects import Results, TensorFunction, real_outputs
 from tinygrad_course.checking.verdicts import Options, added
 from tinygrad_course.transforms import jvp

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking.blame import overwriting_operations, wrong_operations
+from tinygrad_course.checking.blame import (
+    careless_operations,
+    with_unrecorded_path,
+    wrong_operations,
+)
+from tinygrad_course.checking.by_hand import ComplexPair, HandWritten
 from tinygrad_course.checking.coverage import blind_spots, degenerate_inputs, points_that_reach
 from tinygrad_course.checking.forward import pushed_forward
 from tinygrad_course.checking.report import VERDICTS, Finding, GradcheckReport
 from tinygrad_course.checking.subjects import (
-    ComplexPair,
-    HandWritten,
     Subject,
     TensorFunction,
     checked_inputs,
@@ -24,7 +27,7 @@ from tinygrad_course.checking.subjects import (
     parts,
     slope_of,
 )
-from tinygrad_course.checking.tape import Step, taped
+from tinygrad_course.checking.tape import Step, Tape, taped
 from tinygrad_course.checking.verdicts import Options, Progress, examine, stream
 from tinygrad_course.errors import ArgumentError
 from tinygrad_course.primitive import FUNCTIONS, PRIMITIVES
@@ -100,14 +103,12 @@ def gradcheck(
         slope = slope_of(f, places, int(rng.integers(1 << 31)))
         report = _joined(report, examine(TensorFunction(slope, given), rng, options))
     if report and explore:
-        report = _explored(f, given, report, rng, options)
-    return report
+        return _explored(f, given, report, rng, options)
+    return _with_proposals(f, given, report, rng) if report else report
 
 
-def _checked(  # noqa: PLR0911 - each return is one thing that there is nothing more to say of
-    subject: Subject, rng: np.random.Generator, options: Options
-) -> GradcheckReport:
-    """Examine a subject whose graph can be recorded; look for the wrong operation if it fails."""
+def _checked(subject: Subject, rng: np.random.Generator, options: Options) -> GradcheckReport:
+    """Examine a subject; look at its graph for what is untested, careless or wrong."""
     report = examine(subject, rng, options)
     if not options.diagnose or report.verdict in ("random", "mutation"):
         return report
@@ -123,63 +124,58 @@ def _checked(  # noqa: PLR0911 - each return is one thing that there is nothing 
     report = replace(report, blind_spots=(*blind_spots(tape), *poor))
     if subject.hand_written:
         return report
-    report = _with_mutations(report, overwriting_operations(tape, rng))
-    if report.verdict not in _LOCAL:
-        return report
-    wrong = wrong_operations(tape, rng)
-    if not wrong:
-        return _path_not_recorded(report)
-    outputs, _ = recorded
-    causes = dict.fromkeys(f"{b.op}: {b.cause}" for b, _ in wrong if b.cause)
-    cause = " OR ".join(causes) if causes else None
-    return replace(
-        report,
-        findings=tuple(
-            replace(f, cause=cause, kind="upstream ignored" if _ignored(cause) else f.kind)
-            if f.kind == "fail" and (f.cause is None or cause is not None)
-            else f
-            for f in report.findings
-        ),
-        blame=tuple(blame for blame, _ in wrong),
-        graph=outputs[0],
-        wrong_nodes=tuple(step.node for _, step in wrong),
-    )
-
-
-def _with_mutations(report: GradcheckReport, found: list[tuple[Step, str]]) -> GradcheckReport:
-    """Add the rules that write into what they are given: other rules still need that."""
-    if not found:
-        return report
-    new = tuple(
-        Finding(
-            "mutation",
-            step.name,
-            f"the rule of {step.name} at {step.line} writes into {what}, which others still need: "
-            f"write to a copy",
-        )
-        for step, what in found
-    )
-    verdict = min(report.verdict, "mutation", key=VERDICTS.index)
-    findings = sorted((*report.findings, *new), key=lambda f: f.kind != verdict)
-    return replace(report, verdict=verdict, findings=tuple(findings))
+    report = _with_carelessness(report, careless_operations(tape, rng))
+    return _blamed(report, tape, recorded[0][0], rng) if report.verdict in _LOCAL else report
 
 
 _LOCAL = ("fail", "missing", "nonfinite", "shape", "dtype")
 """Verdicts that may have their origin in a single operation."""
 
 
-def _ignored(cause: str | None) -> bool:
-    return cause is not None and "upstream gradient is ignored" in cause
-
-
-def _path_not_recorded(report: GradcheckReport) -> GradcheckReport:
-    if report.verdict not in ("fail", "missing"):
-        return report
-    note = (
-        "every recorded operation is right by itself, so a path was not recorded: look for "
-        "detach(), .data, .numpy(), no_grad() or a constant computed from an input"
+def _blamed(
+    report: GradcheckReport, tape: Tape, result: Any, rng: np.random.Generator
+) -> GradcheckReport:
+    """Name the recorded operations that are wrong by themselves, and give their causes."""
+    wrong = wrong_operations(tape, rng)
+    if not wrong:
+        return with_unrecorded_path(report)
+    cause = " OR ".join(dict.fromkeys(f"{b.op}: {b.cause}" for b, _ in wrong if b.cause))
+    return replace(
+        report,
+        findings=tuple(_of_operation(finding, cause) for finding in report.findings),
+        blame=tuple(blame for blame, _ in wrong),
+        graph=result,
+        wrong_nodes=tuple(step.node for _, step in wrong),
     )
-    return replace(report, notes=(*report.notes, note))
+
+
+def _of_operation(finding: Finding, cause: str) -> Finding:
+    """Return a finding with the cause that was proved for an operation, if there is one."""
+    if finding.kind != "fail" or not cause:
+        return finding
+    ignored = "upstream gradient is ignored" in cause
+    return replace(finding, cause=cause, kind="upstream ignored" if ignored else finding.kind)
+
+
+def _with_carelessness(
+    report: GradcheckReport, found: list[tuple[Step, str, str]]
+) -> GradcheckReport:
+    """Add the rules that write into what they are given, or round what they return."""
+    if not found:
+        return report
+    said = {
+        "mutation": "writes into {}, which others still need: write to a copy",
+        "dtype": "rounds {}",
+    }
+    new = tuple(
+        Finding(
+            verdict, step.name, f"the rule of {step.name} at {step.line} {said[verdict].format(it)}"
+        )
+        for step, verdict, it in found
+    )
+    verdict = min(report.verdict, *(f.kind for f in new), key=VERDICTS.index)
+    findings = sorted((*report.findings, *new), key=lambda f: f.kind != verdict)
+    return replace(report, verdict=verdict, findings=tuple(findings))
 
 
 def _joined(first: GradcheckReport, second: GradcheckReport) -> GradcheckReport:
@@ -191,6 +187,19 @@ def _joined(first: GradcheckReport, second: GradcheckReport) -> GradcheckReport:
         notes=first.notes + second.notes,
         blind_spots=first.blind_spots,
     )
+
+
+def _with_proposals(
+    f: Callable[..., Any], given: list[Any], report: GradcheckReport, rng: np.random.Generator
+) -> GradcheckReport:
+    """Name the points that would reach the branches which the given ones do not."""
+    poor = degenerate_inputs({f"input {i}": x for i, x in enumerate(given) if is_real(x)})
+    spots = [spot for spot in report.blind_spots if spot not in poor]
+    names = [name for name, _ in points_that_reach(f, given, spots, rng)]
+    if not names:
+        return report
+    note = f"some of what is not tested is reached with explore=True, at {', and at '.join(names)}"
+    return replace(report, notes=(*report.notes, note))
 
 
 def _explored(

@@ -9,11 +9,13 @@ gradient, the mistake is proved.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from tinygrad_course.checking.passage_faults import passage_faults
 from tinygrad_course.checking.passages import Passage, passages
 from tinygrad_course.checking.tape import Change, Redirect, Step, fitted
 from tinygrad_course.graph import Node
@@ -45,13 +47,23 @@ Pieces = list[Any]
 
 def mistakes(steps: list[Step]) -> Iterator[Mistake]:
     """Yield the mistakes that could be made in a graph, the likeliest first."""
-    for passage in passages(steps):
-        yield from _in_passage(passage)
-    yield from _constant_statistics(steps)
+    for passage in _possible(passages(steps)):
+        yield from _possible(_in_passage(passage))
+    yield from _possible(_constant_statistics(steps))
     for step in steps:
         for kind in (_at_norm, _at_copy, _at_product, _at_reduction, _at_broadcast, _cut):
-            yield from kind(step, f"{step.name} at {step.line}")
-    yield from _repeated_uses(steps)
+            yield from _possible(kind(step, f"{step.name} at {step.line}"))
+    yield from _possible(_repeated_uses(steps))
+    yield from _possible(_repeated_reads(steps))
+
+
+Item = TypeVar("Item")
+
+
+def _possible(found: Iterator[Item]) -> Iterator[Item]:
+    """Yield what there is until something cannot be acted out: then nobody made that mistake."""
+    with suppress(Exception):
+        yield from found
 
 
 def _only(step: Step, change: Callable[[Any, Pieces], Any]) -> Change:
@@ -64,11 +76,7 @@ def _only(step: Step, change: Callable[[Any, Pieces], Any]) -> Change:
 
 def _in_passage(passage: Passage) -> Iterator[Mistake]:
     """Yield what goes wrong between a value and what is computed from it alone."""
-    for text, piece in (
-        *_elementwise_faults(passage),
-        *_softmax_faults(passage),
-        *_normalization_faults(passage),
-    ):
+    for text, piece in passage_faults(passage):
         yield Mistake(text, _redirected(passage, piece))
 
 
@@ -90,125 +98,6 @@ def _redirected(passage: Passage, piece: Callable[[Any], Any]) -> Change:
         return Redirect(kept, passage.start, piece(upstream))
 
     return change
-
-
-Fault = tuple[str, Callable[[Any], Any]]
-
-
-def _elementwise_faults(passage: Passage) -> Iterator[Fault]:
-    if not passage.elementwise:
-        return
-    where = passage.text
-    yield (
-        f"the derivative of {where} is missing: the upstream gradient is passed on as it is",
-        lambda g: g,
-    )
-    at_output = passage.slope(passage.output)
-    if at_output is not None:
-        yield (
-            f"the derivative of {where} is taken at its output instead of its input",
-            lambda g: g * at_output,
-        )
-    swapped = _slope_by_output(passage)
-    if swapped is not None:
-        yield (
-            f"the derivative of {where} is written for its output but taken at its input",
-            lambda g: g * swapped,
-        )
-
-
-def _slope_by_output(passage: Passage) -> Any:
-    """Return the derivative's formula in terms of the output, evaluated at the input."""
-    x, y = passage.input, passage.output
-    with np.errstate(all="ignore"):
-        for value, slope in (
-            (1 / (1 + np.exp(-x)), x * (1 - x)),
-            (np.tanh(x), 1 - x * x),
-            (np.exp(x), x),
-            (np.sqrt(x), 0.5 / x),
-        ):
-            if _close(y, value):
-                return slope
-    return None
-
-
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12))
-
-
-def _softmax_faults(passage: Passage) -> Iterator[Fault]:
-    x, y = passage.input, passage.output
-    if passage.elementwise or x.ndim == 0:
-        return
-    text = (
-        f"the coupling between the elements of the softmax ({passage.text}) is left out: only the "
-        f"diagonal of its Jacobian is used"
-    )
-    for axis in range(x.ndim):
-        if x.shape[axis] < 2:
-            continue
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True))
-        soft = e / np.sum(e, axis=axis, keepdims=True)
-        if _close(y, soft):
-            yield text, lambda g: g * y * (1 - y)
-            yield (
-                f"the normalising sum of the softmax ({passage.text}) is treated as a constant",
-                lambda g: g * y,
-            )
-        elif _close(y, np.log(soft)):
-            yield text, partial(np.multiply, 1 - soft)
-            yield (
-                f"the normalising sum of the log-softmax ({passage.text}) is treated as a constant",
-                lambda g: g,
-            )
-
-
-def _variance_fixed(scale: Any, mean: Any, g: Any) -> Any:
-    """Return a normalization's gradient in which only the mean depends on the input."""
-    return scale * (g - mean(g))
-
-
-def _mean_fixed(scale: Any, mean: Any, true: Any, g: Any) -> Any:
-    """Return a normalization's gradient in which only the variance depends on the input."""
-    return true(g) + scale * mean(g)
-
-
-def _normalization_faults(passage: Passage) -> Iterator[Fault]:
-    """Yield what is left out where a value is centred and divided by its spread."""
-    x, y = passage.input, passage.output
-    if passage.elementwise or x.ndim == 0:
-        return
-    batch = tuple(k for k in range(x.ndim) if k != 1)  # batch norm of images
-    for axes in {(k,) for k in range(x.ndim)} | {batch, tuple(range(x.ndim))}:
-        spread, centred = np.std(x, axis=axes, keepdims=True), x - np.mean(x, axes, keepdims=True)
-        if not np.all(spread > 0):
-            continue
-        # The scale may hold an ε and a weight, so it is read off the values; a shift is allowed.
-        middle = y - np.mean(y, axes, keepdims=True)
-        scale = np.sum(middle * centred, axes, keepdims=True) / np.sum(
-            centred * centred, axes, keepdims=True
-        )
-        if not _close(middle, scale * centred):
-            continue
-        true = passage.slope_matrix_free()
-        if true is None:
-            continue
-        where = passage.text
-        constants = (
-            f"the statistics (mean and variance) of the normalization ({where}) are treated as "
-            f"constants: the coupling through the batch is left out"
-        )
-        yield constants, partial(np.multiply, scale)
-        mean = partial(np.mean, axis=axes, keepdims=True)
-        yield (
-            f"the variance of the normalization ({where}) is treated as a constant",
-            partial(_variance_fixed, scale, mean),
-        )
-        yield (
-            f"the mean of the normalization ({where}) is treated as a constant",
-            partial(_mean_fixed, scale, mean, true),
-        )
-        return
 
 
 # ---- statistics treated as constants ---------------------------------------------------------
@@ -257,20 +146,23 @@ def _at_norm(step: Step, where: str) -> Iterator[Mistake]:
     )
 
 
-def _at_copy(step: Step, where: str) -> Iterator[Mistake]:
-    """Yield, for what copies elements about, that copies of one element are not added."""
-    if step.name not in _COPIES or step.node.parents[0] is None:
-        return
+def _places_read(step: Step) -> np.ndarray:
+    """Return which element of its input each element of a copy was read from, -1 for none."""
     x = np.asarray(step.inputs[0])
     numbers = np.arange(1, x.size + 1, dtype=float).reshape(x.shape)
     others = [np.zeros(np.shape(v)) if i else numbers for i, v in enumerate(step.inputs)]
     if step.name == "take_along_axis":
         others = [numbers, *step.inputs[1:]]
-    try:
-        origin = np.asarray(step.node.primitive.forward(*others, **step.params))
-    except Exception:  # noqa: BLE001 - not of this form: then nothing is acted out
+    origin = np.asarray(step.node.primitive.forward(*others, **step.params))
+    return origin.reshape(-1).astype(int) - 1
+
+
+def _at_copy(step: Step, where: str) -> Iterator[Mistake]:
+    """Yield, for what copies elements about, that copies of one element are not added."""
+    if step.name not in _COPIES or step.node.parents[0] is None:
         return
-    places = origin.reshape(-1).astype(int) - 1
+    x = np.asarray(step.inputs[0])
+    places = _places_read(step)
     real = places >= 0
 
     def assigned(g: Any, pieces: Pieces, *, first: bool) -> Pieces:
@@ -414,6 +306,34 @@ def _repeated_uses(steps: list[Step]) -> Iterator[Mistake]:
                 f"({step.name} at {step.line}) alone: the pieces must be added, not overwritten",
                 partial(_all_but, dropped),
             )
+
+
+def _repeated_reads(steps: list[Step]) -> Iterator[Mistake]:
+    """Yield, for a value that is indexed several times, that the later pieces are assigned."""
+    reads: dict[int, list[Step]] = {}
+    for step in steps:
+        if step.name in ("getitem", "take") and step.node.parents[0] is not None:
+            reads.setdefault(id(step.node.parents[0]), []).append(step)
+    for uses in reads.values():
+        shape, later, kept = np.shape(uses[0].inputs[0]), np.zeros(0, int), {}
+        for step in reversed(uses):
+            places = _places_read(step)
+            mask = np.zeros(int(np.prod(shape)), bool)
+            mask[np.setdiff1d(places, later)] = True
+            kept[id(step.node)] = mask.reshape(shape)
+            later = np.union1d(later, places)
+        if len(uses) > 1:
+            yield Mistake(
+                f"elements that are read several times, first by {uses[0].name} at "
+                f"{uses[0].line}, (a duplicate index) get the last of their gradients assigned "
+                f"instead of all of them added",
+                partial(_only_marked, kept),
+            )
+
+
+def _only_marked(kept: dict[int, Any], node: Node, _g: Any, pieces: Pieces) -> Any:
+    mask = kept.get(id(node))
+    return pieces if mask is None else [pieces[0] * mask, *pieces[1:]]
 
 
 def _all_but(dropped: frozenset[tuple[int, int]], node: Node, _g: Any, pieces: Pieces) -> Pieces:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking.blame import wrong_operations
+from tinygrad_course.checking.blame import with_unrecorded_path, wrong_operations
 from tinygrad_course.checking.coverage import blind_spots
+from tinygrad_course.checking.randomness import same_randomness
 from tinygrad_course.checking.report import GradcheckReport
-from tinygrad_course.checking.subjects import Results, Subject, UnsuitableError, same_randomness
+from tinygrad_course.checking.subjects import Results, Subject, UnsuitableError
 from tinygrad_course.checking.tape import taped
 from tinygrad_course.checking.verdicts import Options, Progress, examine, stream
 from tinygrad_course.errors import ArgumentError, ShapeError
@@ -102,6 +103,10 @@ def gradcheck_module(
         >>> tc.gradcheck_module(model, tc.nn.CrossEntropyLoss(), x, y).verdict
         'pass'
     """
+    if not callable(getattr(model, "named_parameters", None)):
+        raise ArgumentError(f"gradcheck_module: {type(model).__name__} is not a module")
+    if not callable(loss):
+        raise ArgumentError(f"gradcheck_module: the loss is {type(loss).__name__}, not a function")
     named = dict(model.named_parameters())
     if not named:
         raise ArgumentError("gradcheck_module: the model has no parameters")
@@ -121,7 +126,7 @@ def gradcheck_module(
         report = replace(report, blind_spots=tuple(blind_spots(tape)))
         wrong = wrong_operations(tape, rng)
         if not wrong:
-            return _unexplained(report)
+            return with_unrecorded_path(report)
         verdict = "fail" if report else report.verdict
         return replace(
             report,
@@ -130,17 +135,6 @@ def gradcheck_module(
             graph=outputs[0],
             wrong_nodes=tuple(step.node for _, step in wrong),
         )
-
-
-def _unexplained(report: GradcheckReport) -> GradcheckReport:
-    """Say what is left to suspect where every operation is right and the whole is not."""
-    if report.verdict not in ("fail", "missing"):
-        return report
-    note = (
-        "every recorded operation is right by itself, so a path was not recorded: look for "
-        "detach(), .data, .numpy(), no_grad() or a constant computed from a parameter"
-    )
-    return replace(report, notes=(*report.notes, note))
 
 
 @contextmanager

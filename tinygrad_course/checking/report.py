@@ -6,7 +6,6 @@ the notes on gradient checking).
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_course.checking.pages import heat_map, listing, page_of, section, table
 from tinygrad_course.errors import GradientError
 from tinygrad_course.files import write_atomically
 
@@ -91,7 +91,7 @@ class Blame:
         line: the line of the user's code that called it.
         module: the modules that were running, outermost first.
         input: which input's derivative is wrong.
-        difference: the relative size of the fault.
+        difference: the relative size of the fault; nan if there is no derivative to compare.
         cause: the mistake that explains it, if one could be proved.
     """
 
@@ -106,9 +106,12 @@ class Blame:
     def __str__(self) -> str:
         where = f" in {self.module}" if self.module else ""
         why = f": {self.cause}" if self.cause else ""
+        what = f"operation {self.position}, {self.op}{where} at {self.line}"
+        if not np.isfinite(self.difference):
+            return what + why
         return (
-            f"operation {self.position}, {self.op}{where} at {self.line}: the derivative for its "
-            f"input {self.input} is off by {self.difference:.1e} of its size{why}"
+            f"{what}: the derivative for its input {self.input} is off by {self.difference:.1e} of "
+            f"its size{why}"
         )
 
 
@@ -168,30 +171,19 @@ class GradcheckReport:
 
     def to_json(self) -> str:
         """Return the report as JSON text; what is not a number is null."""
-        return json.dumps(_finite(self.to_dict()), indent=2)
+        return json.dumps(finite(self.to_dict()), indent=2)
 
     def to_html(self) -> str:
         """Return the report as a fragment of HTML with a heat map per input."""
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>"
-            for line in _table(self.rows)
-        )
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEAD)
-        said = "".join(f"<li>{html.escape(text)}</li>" for text in self._sentences())
-        maps = "".join(_heat_map(row) for row in self.rows if row.heat)
-        colour = "#1a7f37" if self else "#b42318"
-        return (
-            f'<section class="gradcheck"><p style="color:{colour}"><strong>'
-            f"{html.escape(self._headline())}</strong></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
-            f"<ul>{said}</ul>{maps}</section>"
-        )
+        maps = "".join(heat_map(row.name, row.heat) for row in self.rows if row.heat)
+        body = table(_table(self.rows), _HEAD) + listing(self._sentences()) + maps
+        return section(self._headline(), body, good=bool(self))
 
     _repr_html_ = to_html
 
     def to_page(self, title: str = "Gradient check") -> str:
         """Return the report as a page of its own."""
-        return page(title, [self])
+        return page_of(title, [("", self.to_html())])
 
     def save(self, path: str | Path) -> None:
         """Write the report to ``.html``, ``.json`` or ``.txt``, by the file's ending.
@@ -230,33 +222,33 @@ class GradcheckReport:
 
     def to_text(self, *, colour: bool = False) -> str:
         """Return the report for a terminal of 80 columns, worst inputs first."""
-        lines = _fold(self._headline(), "")
+        lines = folded(self._headline(), "")
         if colour:
             lines = [f"\033[{'32' if self else '31'}m{line}\033[0m" for line in lines]
         if self.rows:
             lines += _aligned([_HEAD, *_table(self.rows)])
         for sentence in self._sentences():
-            lines += _fold(sentence, "  ")
+            lines += folded(sentence, "  ")
         return "\n".join(lines)
 
 
-def _fold(text: str, indent: str) -> list[str]:
+def folded(text: str, indent: str) -> list[str]:
+    """Return a text as lines of at most 80 columns; long words such as paths are broken."""
     return textwrap.wrap(
         text,
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  ",
-        break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return plain data in which nan and infinities are None, which JSON can hold."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
@@ -287,74 +279,35 @@ def _table(rows: Sequence[InputRow]) -> list[tuple[str, ...]]:
     return lines
 
 
+_LEAST = 12
+"""Columns that an input's name keeps."""
+
+_DISPENSABLE = ("shape", "worst at", "±")
+"""Columns that go, in this order, where a line would not fit."""
+
+
 def _aligned(table: list[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a table, the first column cut so that a line fits the terminal."""
-    widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
-    room = max(WIDTH - sum(widths[1:]) - 2 * len(widths), 12)
-    if widths[0] > room:
-        table = [(_shortened(line[0], room), *line[1:]) for line in table]
-        widths[0] = room
+    """Return the lines of a table that fits the terminal."""
+    kept = list(range(len(_HEAD)))
+    widths = [max(len(line[i]) for line in table) for i in kept]
+    for name in _DISPENSABLE:
+        if _room(widths, kept) < min(widths[0], _LEAST):
+            kept.remove(_HEAD.index(name))
+    widths[0] = min(widths[0], _room(widths, kept))
+    cells = [[_shortened(line[0], widths[0]), *(line[i] for i in kept[1:])] for line in table]
     return [
-        "  " + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-        for line in table
+        "  " + "  ".join(c.ljust(widths[i]) for c, i in zip(line, kept, strict=True)).rstrip()
+        for line in cells
     ]
+
+
+def _room(widths: list[int], kept: list[int]) -> int:
+    """Return how wide the first column may be beside the others."""
+    return WIDTH - sum(widths[i] for i in kept[1:]) - 2 * len(kept)
 
 
 def _shortened(name: str, room: int) -> str:
     return name if len(name) <= room else "…" + name[1 - room :]
-
-
-# ---- the page --------------------------------------------------------------------------------
-
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse}th,td{padding:.2rem .6rem;text-align:left;"
-    "border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}"
-    "figure{display:inline-block;margin:.5rem 1rem .5rem 0}figcaption{font-size:13px}"
-)
-
-
-def page(title: str, reports: Sequence[GradcheckReport], names: Sequence[str] = ()) -> str:
-    """Return an HTML page that holds several reports, each under its name."""
-    heads = list(names) or [""] * len(reports)
-    return page_of(title, [(n, r.to_html()) for n, r in zip(heads, reports, strict=True)])
-
-
-def page_of(title: str, sections: Sequence[tuple[str, str]]) -> str:
-    """Return an HTML page of named fragments."""
-    body = "".join(
-        (f"<h2>{html.escape(name)}</h2>" if name else "") + fragment for name, fragment in sections
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}"
-        f"</body></html>\n"
-    )
-
-
-def _heat_map(row: InputRow) -> str:
-    """Draw |analytic − numeric|: white agrees, red is off by the largest derivative or more."""
-    side = 12
-    width, height = side * len(row.heat[0]), side * len(row.heat)
-    cells = []
-    for i, line in enumerate(row.heat):
-        for j, value in enumerate(line):
-            if not np.isfinite(value):
-                fill = "#ddd"  # not among the elements that were checked
-            else:
-                # A logarithmic scale from 1e-9 to 1: faults of every size are seen.
-                share = min(max((np.log10(max(value, 1e-12)) + 9) / 9, 0.0), 1.0)
-                fill = f"rgb(255,{round(255 - 215 * share)},{round(255 - 225 * share)})"
-            cells.append(
-                f'<rect x="{j * side}" y="{i * side}" width="{side}" height="{side}" '
-                f'fill="{fill}"><title>[{i}, {j}] {value:.1e}</title></rect>'
-            )
-    return (
-        f'<figure><svg width="{width}" height="{height}" role="img" '
-        f'aria-label="heat map">{"".join(cells)}<rect width="{width}" height="{height}" '
-        f'fill="none" stroke="#888"/></svg><figcaption>{html.escape(row.name)}: '
-        f"|analytic − numeric| / largest</figcaption></figure>"
-    )
 
 
 # ---- Ng's numbers ----------------------------------------------------------------------------
@@ -396,8 +349,8 @@ __all__ = [
     "Finding",
     "GradcheckReport",
     "InputRow",
+    "finite",
+    "folded",
     "ng_reading",
     "norm_ratio",
-    "page",
-    "page_of",
 ]

@@ -9,15 +9,17 @@ backward pass, and one that is wrong only because an earlier one is wrong is tol
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.checking.causes import Evidence, explain
 from tinygrad_course.checking.differences import Comparison, Estimate
+from tinygrad_course.checking.fitness import alone, raised
 from tinygrad_course.checking.mistakes import mistakes
 from tinygrad_course.checking.report import GradcheckReport, ng_reading, norm_ratio
+from tinygrad_course.checking.steps_report import StepRow, StepsReport
 from tinygrad_course.checking.subjects import (
     Results,
     Subject,
@@ -31,61 +33,11 @@ from tinygrad_course.errors import ArgumentError
 from tinygrad_course.graph import Node, enable_grad
 from tinygrad_course.tensor import Tensor
 
+MOST_MISTAKES = 300
+"""How many mistakes are acted out to explain one gradient."""
+
 AGREE = 1e-8
 """Relative difference of two gradients that were both computed, not measured."""
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """One intermediate gradient: ``right``, ``wrong`` or ``follows`` from an earlier wrong one."""
-
-    name: str
-    shape: tuple[int, ...]
-    status: str
-    difference: float
-    message: str = ""
-    cause: str | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class StepsReport:
-    """What a check of a backward pass by steps found. Truthy if every gradient is right.
-
-    Attributes:
-        verdict: ``pass``, ``fail``, or what `gradcheck` says of the forward pass.
-        first_wrong: the name of the first wrong gradient in the order of the backward pass.
-        rows: every gradient in that order.
-        forward: the check of the forward pass by differences.
-    """
-
-    verdict: str
-    first_wrong: str | None
-    rows: tuple[StepRow, ...]
-    forward: GradcheckReport
-
-    def __bool__(self) -> bool:
-        return self.verdict == "pass"
-
-    def __repr__(self) -> str:
-        return f"<gradcheck_steps: {self.verdict.upper()}, first wrong: {self.first_wrong}>"
-
-    def __str__(self) -> str:
-        head = f"gradcheck_steps: {self.verdict.upper()}"
-        if self.first_wrong:
-            head += f"  the first wrong gradient is {self.first_wrong}"
-        lines = [head]
-        width = max([len(row.name) for row in self.rows], default=0)
-        for row in self.rows:
-            shape = "×".join(map(str, row.shape)) or "scalar"
-            lines.append(
-                f"  {row.name:<{width}}  {shape:<10} {row.difference:8.1e}  {row.status}"
-                + (f": {row.message}" if row.message else "")
-            )
-            if row.cause:
-                lines.append(f"  {'':<{width}}  cause: {row.cause}")
-        if self.verdict not in ("pass", "fail"):
-            lines.append(str(self.forward))
-        return "\n".join(lines)
 
 
 class _Forward(Subject):
@@ -174,6 +126,11 @@ def gradcheck_steps(
         >>> report.first_wrong, [row.status for row in report.rows]
         ('dZ', ['right', 'wrong', 'follows'])
     """
+    for name, function in (("forward", forward), ("backward", backward)):
+        if not callable(function):
+            raise ArgumentError(
+                f"gradcheck_steps: {name} is {type(function).__name__}, not a function"
+            )
     given = checked_inputs("gradcheck_steps", inputs)
     subject = _Forward(forward, given)
     measured = examine(subject, stream(seed), Options(max_elements=200))
@@ -183,13 +140,33 @@ def gradcheck_steps(
         outputs, leaves = subject.recorded()
     values = _values_by_name(forward, subject, leaves, names)
     plain = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in subject.named.items()}
-    by_hand = backward(*given, plain)
-    if not isinstance(by_hand, Mapping) or not by_hand:
-        raise ArgumentError("gradcheck_steps: backward must return a dict of gradients such as dZ2")
+    by_hand = _by_hand(backward, given, plain)
+    if isinstance(by_hand, GradcheckReport):
+        return StepsReport(by_hand.verdict, None, (), by_hand)
     ordered = _in_backward_order(by_hand, values, tape)
     rows = _compare(ordered, values, tape, outputs, by_hand)
     first = next((row.name for row in rows if row.status == "wrong"), None)
     return StepsReport("fail" if first else "pass", first, tuple(rows), measured)
+
+
+def _by_hand(
+    backward: Callable[..., Any], given: list[Any], cache: dict[str, Any]
+) -> Mapping[str, Any] | GradcheckReport:
+    """Run the backward pass; return its gradients, or a report of what went wrong in it."""
+    lent = {f"input {i}": x for i, x in enumerate(given) if isinstance(x, np.ndarray)}
+    lent |= {f"cache[{k!r}]": v for k, v in cache.items() if isinstance(v, np.ndarray)}
+    before = {name: x.copy() for name, x in lent.items()}
+    try:
+        found = backward(*given, cache)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+        return raised("backward", error, before)
+    changed = [n for n, x in before.items() if not np.array_equal(lent[n], x, equal_nan=True)]
+    if changed:
+        said = f"backward changed {', '.join(changed)} in place: write to a copy"
+        return alone("mutation", "mutation", said, changed[0])
+    if not isinstance(found, Mapping) or not found:
+        raise ArgumentError("gradcheck_steps: backward must return a dict of gradients such as dZ2")
+    return found
 
 
 def _values_by_name(
@@ -249,12 +226,16 @@ def _compare(
     rows = []
     for name in ordered:
         value = _value_of(name, values)
-        given = np.asarray(by_hand[name], dtype=float)
         want = right[value]
         want = np.zeros(values[value].shape) if want is None else np.asarray(want, dtype=float)
-        if given.shape != want.shape:
-            message = f"shape {given.shape}, expected {want.shape}"
-            rows.append(StepRow(name, given.shape, "wrong", float("nan"), message))
+        given = _numbers(by_hand[name])
+        if given is None or given.shape != want.shape:
+            shape = () if given is None else given.shape
+            what = (
+                f"{type(by_hand[name]).__name__}, no array" if given is None else f"shape {shape}"
+            )
+            message = f"{what}, expected shape {want.shape}"
+            rows.append(StepRow(name, shape, "wrong", float("nan"), message))
             continue
         ratio = norm_ratio(given, want)
         if _agree(given, want):
@@ -268,10 +249,20 @@ def _compare(
         else:
             base = want if followed is None else np.asarray(followed, dtype=float)
             cause = _cause(values, value, given, base, tape, outputs, replaced)
-            rows.append(StepRow(name, given.shape, "wrong", ratio, ng_reading(ratio), cause))
+            reading = "" if ratio >= 1e-3 else ng_reading(ratio)
+            rows.append(StepRow(name, given.shape, "wrong", ratio, reading, cause))
         if node is not None:
             replaced[id(node)] = given
     return rows
+
+
+def _numbers(given: Any) -> np.ndarray | None:
+    """Return a gradient as an array of real numbers, None if it is none."""
+    try:
+        array = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        return None
+    return array.astype(float) if array.dtype.kind in "biuf" else None
 
 
 def _agree(given: np.ndarray, want: np.ndarray) -> bool:
@@ -354,8 +345,9 @@ def _acted(
     node = values[name]._node
     leaf = values[name]
     target = node if node is not None else leaf
+    # First the operations that read the value, then all, because a mistake may span several.
     nearby = [step for step in tape.steps if any(p is target for p in step.node.parents)]
-    for mistake in mistakes(nearby):
+    for mistake in islice(chain(mistakes(nearby), mistakes(tape.steps)), MOST_MISTAKES):
         arrived: dict[str, Any] = {}
 
         def change(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_course.buffers import user_line
-from tinygrad_course.graph import SCOPE, Node, Scope, Value, ancestors, cast, unbroadcast
+from tinygrad_course.graph import SCOPE, Node, Observer, Scope, Value, ancestors, cast, unbroadcast
 from tinygrad_course.primitive import ENGINE_KEYWORDS, TupleGradient
 
 
@@ -44,7 +44,7 @@ class Step(NamedTuple):
         return " > ".join(type(m).__name__ for m in self.node.scope.modules())
 
 
-class Tape:
+class Tape(Observer):
     """An observer that keeps every operation in the order of the forward pass."""
 
     def __init__(self) -> None:
@@ -57,9 +57,6 @@ class Tape:
     def line(self, node: Node) -> str:
         """Return the line of the user's code that recorded a node."""
         return next((step.line for step in self.steps if step.node is node), "")
-
-    def check(self, node: Node) -> None:
-        """Let every node pass: this observer only listens."""
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_course.checking.by_hand import HandWritten
 from tinygrad_course.checking.subjects import (
-    HandWritten,
     Subject,
     TensorFunction,
     checked_inputs,
@@ -78,7 +78,13 @@ class CurveReport:
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="step h", ylabel="error", title=self.title)
         for c in self.curves:
-            axes.loglog(c.steps, c.errors, "o-", markersize=3, label=f"{c.name}: {c.slope:.2f}")
+            axes.loglog(
+                c.steps,
+                c.errors,
+                "o-",
+                markersize=3,
+                label=f"{c.name}: {c.slope:.2f}, right: {c.expected:.0f}",
+            )
         axes.legend(title="slope")
         axes.grid(visible=True, alpha=0.3)
         return figure

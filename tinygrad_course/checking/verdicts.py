@@ -6,15 +6,13 @@ compared.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from tinygrad_course.checking.causes import Evidence, explain
+from tinygrad_course.checking.causes import Evidence, explain, pattern_left
 from tinygrad_course.checking.differences import Comparison, precision
 from tinygrad_course.checking.elements import (
     BLOCK,
@@ -25,6 +23,15 @@ from tinygrad_course.checking.elements import (
     compared,
     rounding,
 )
+from tinygrad_course.checking.fitness import (
+    drifted,
+    raised,
+    unfaithful,
+    unfit_function,
+    unfit_gradient,
+    with_shape_causes,
+)
+from tinygrad_course.checking.randomness import Frozen
 from tinygrad_course.checking.report import (
     VERDICTS,
     Finding,
@@ -32,11 +39,14 @@ from tinygrad_course.checking.report import (
     InputRow,
     norm_ratio,
 )
-from tinygrad_course.checking.subjects import Frozen, Results, Subject, UnsuitableError
+from tinygrad_course.checking.subjects import Results, Subject, UnsuitableError
 
 Progress = Callable[[int, int], None]
 
 HEAT_SIDE = 64
+
+REPAIRED = 256
+"""Elements at which the repair of a wrong shape is compared."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ def examine(subject: Subject, rng: np.random.Generator, options: Options) -> Gra
     except UnsuitableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
-        return _raised("the function", error, start)
-    early = _unfit_function(subject, start, centre, again)
+        return raised("the function", error, start)
+    early = unfit_function(subject, start, centre, again)
     if early is not None:
         return early
     try:
@@ -78,287 +88,136 @@ def examine(subject: Subject, rng: np.random.Generator, options: Options) -> Gra
     except UnsuitableError:
         raise
     except Exception as error:  # noqa: BLE001 - the same
-        return _raised("the gradient", error, start)
-    early = _unfit_gradient(subject, start, given, weights, lent)
+        return raised("the gradient", error, start)
+    check = _Check(subject, start, centre, weights, rng, options)
+    early = unfit_gradient(subject, start, given, weights, lent)
     if early is not None:
-        if early.verdict == "shape":
-            early = _shape_causes(early, given, _Check(subject, centre, weights, rng))
-        return early
+        shape = early.verdict == "shape"
+        return with_shape_causes(early, given, subject, check.agrees) if shape else early
     # A gradient that the subject hands out may change while the subject goes on.
     analytic = {k: None if g is None else np.array(g, dtype=float) for k, g in given.items()}
-    return _compare_all(subject, analytic, centre, weights, rng, options)
+    with np.errstate(all="ignore"):
+        return check.run(analytic)
 
 
-def _raised(what: str, error: Exception, start: dict[str, np.ndarray]) -> GradcheckReport:
-    """Report an exception with the line of the user's code and the point at which it happened."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "tinygrad_course" not in f[0]]
-    line = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    with np.printoptions(precision=4, threshold=6, edgeitems=2):
-        point = ", ".join(f"{n} of shape {p.shape} = {p!s}" for n, p in start.items())
-    said = f"{type(error).__name__}: {str(error)[:200]}{line}"
-    return _alone("nonfinite", "error", f"{what} raised {said} at {' '.join(point.split())[:400]}")
-
-
-def _alone(
-    verdict: str, kind: str, message: str, name: str = "function", cause: str | None = None
-) -> GradcheckReport:
-    finding = Finding(kind, name, message, cause=cause)
-    return GradcheckReport(verdict, float("nan"), findings=(finding,))
-
-
-# ---- what makes a comparison meaningless -------------------------------------------------------
-
-
-def _unfit_function(
-    subject: Subject, start: dict[str, np.ndarray], centre: Results, again: Results
-) -> GradcheckReport | None:
-    for name, point in subject.points.items():
-        if not np.all(np.isfinite(start[name])):
-            return _alone("nonfinite", "nonfinite", f"{name} itself is not finite", name)
-        if not np.array_equal(point, start[name], equal_nan=True):
-            return _alone("mutation", "mutation", f"the function changed its {name} in place", name)
-    if not all(np.all(np.isfinite(y)) for y in centre):
-        return _alone(
-            "nonfinite", "nonfinite", "the function's value is not finite at this point", "value"
-        )
-    return None if _equal(centre, again) else _told_random(subject)
-
-
-def _told_random(subject: Subject) -> GradcheckReport:
-    """Say whether a function that gives different results draws numbers, or remembers something."""
-    frozen = Frozen(subject)
-    if _equal(frozen.values(), frozen.values()):
-        return _alone(
-            "random",
-            "random",
-            "two evaluations at the same point differ: switch off dropout (model.eval()), or pass "
-            "freeze=True, which restarts every generator for each evaluation",
-        )
-    return _alone(
-        "random",
-        "hidden state",
-        "two evaluations at the same point differ, even when the generators of this library, of "
-        "NumPy and of Python, and those that the function names, are restarted: it depends on a "
-        "hidden state, such as a counter, a cache or running statistics, or on a generator that "
-        "is out of reach",
-    )
-
-
-def _equal(first: Results, second: Results) -> bool:
-    return len(first) == len(second) and all(
-        np.array_equal(a, b) for a, b in zip(first, second, strict=True)
-    )
-
-
-def _unfit_gradient(
-    subject: Subject,
-    start: dict[str, np.ndarray],
-    given: dict[str, Any],
-    weights: Results,
-    lent: Results,
-) -> GradcheckReport | None:
-    for name, point in subject.points.items():
-        if not np.array_equal(point, start[name], equal_nan=True):
-            message = f"the gradient function changed {name} in place"
-            return _alone("mutation", "mutation", message, name)
-    if not _equal(weights, lent):
-        return _alone(
-            "mutation",
-            "mutation",
-            "the gradient function changed the upstream gradient in place; other inputs and the "
-            "caller still need it, so write to a copy",
-            "upstream",
-        )
-    for check in (_nonfinite, _misshapen, _mistyped):
-        for name, point in subject.points.items():
-            if given[name] is not None:
-                report = check(name, point, given[name], subject)
-                if report is not None:
-                    return report
-    return None
-
-
-def _nonfinite(name: str, _point: np.ndarray, given: Any, _s: Subject) -> GradcheckReport | None:
-    array = np.asarray(given)
-    if array.dtype.kind not in "fc" or np.all(np.isfinite(array)):
-        return None
-    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    return _alone(
-        "nonfinite",
-        "nonfinite",
-        f"the gradient of {name} is not finite at this point: {array[place]} at {list(place)}",
-        name,
-    )
-
-
-def _misshapen(name: str, point: np.ndarray, given: Any, _s: Subject) -> GradcheckReport | None:
-    shape = np.shape(given)
-    if shape == point.shape:
-        return None
-    message = f"the gradient of {name} has shape {shape}, the input {point.shape}"
-    return _alone("shape", "shape", message, name)
-
-
-def _reshaped(given: np.ndarray, want: tuple[int, ...]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield repairs of a gradient that has the wrong shape."""
-    shape = given.shape
-    for axes in permutations(range(len(shape))) if 2 <= len(shape) <= 4 else ():
-        turned = np.transpose(given, axes)
-        if turned.shape == want:
-            yield "the gradient is transposed", turned
-    spread = _unsummed(shape, want)
-    if spread:
-        text = (
-            f"the input was broadcast along axis {', '.join(map(str, spread))}, and its gradient "
-            f"must be summed over that"
-        )
-        yield text, given.sum(axis=tuple(spread), keepdims=True).reshape(want)
-    if given.size == int(np.prod(want)):
-        yield "the gradient has the right elements and needs a reshape", given.reshape(want)
-    try:
-        whole = np.broadcast_to(given, want)
-    except ValueError:
-        return
-    yield "the gradient is the same for all elements and must be broadcast to the input", whole
-
-
-def _unsummed(have: tuple[int, ...], want: tuple[int, ...]) -> list[int] | None:
-    """Return the axes over which a gradient was not summed, or None if that is not it."""
-    extra = len(have) - len(want)
-    if extra < 0:
-        return None
-    aligned = (1,) * extra + want
-    if not all(w in (1, h) for h, w in zip(have, aligned, strict=True)):
-        return None
-    return [i for i, (h, w) in enumerate(zip(have, aligned, strict=True)) if i < extra or h != w]
-
-
-def _shape_causes(report: GradcheckReport, given: dict[str, Any], check: Any) -> GradcheckReport:
-    """Add to a report of a wrong shape the repairs that make the gradient right."""
-    (finding,) = report.findings
-    wrong = np.asarray(given[finding.input])
-    if wrong.dtype.kind not in "biuf":
-        return report
-    want = check.subject.points[finding.input].shape
-    proved = [
-        text
-        for text, repaired in _reshaped(wrong.astype(float), want)
-        if check.agrees(finding.input, repaired)
-    ]
-    if not proved:
-        return report
-    cause = " OR ".join(dict.fromkeys(proved))
-    return replace(report, findings=(replace(finding, cause=cause),))
-
-
-@dataclass
 class _Check:
-    """Whether a repaired gradient passes."""
+    """The comparison of every input, and what is said about it."""
 
-    subject: Subject
-    centre: Results
-    weights: Results
-    rng: np.random.Generator
+    def __init__(
+        self,
+        subject: Subject,
+        start: dict[str, np.ndarray],
+        centre: Results,
+        weights: Results,
+        rng: np.random.Generator,
+        options: Options,
+    ) -> None:
+        self.subject, self.start, self.centre, self.weights = subject, start, centre, weights
+        self.rng, self.options = rng, options
+        self.eps = rounding(subject, centre, precision(centre))
+        points = subject.points.items()
+        self.counts = {n: budget(p.size, centre, options.max_elements) for n, p in points}
+        self.total = sum(min(self.counts[n], p.size) for n, p in points)
+        self.done = 0
+
+    def _tick(self, count: int) -> None:
+        self.done += count
+        if self.options.progress is not None:
+            self.options.progress(self.done, self.total)
+
+    def _compared(self, name: str, gradient: np.ndarray) -> list[Comparison]:
+        measured = Measured(self.subject, name, gradient, self.centre, self.weights, self.eps)
+        return compared(measured, self.rng, self.counts[name], self._tick)
 
     def agrees(self, name: str, gradient: np.ndarray) -> bool:
-        """Compare up to a few hundred elements."""
+        """Whether a repaired gradient passes at up to a few hundred elements."""
         gradient = np.array(gradient)
-        eps = rounding(self.subject, self.centre, precision(self.centre))
-        measured = Measured(self.subject, name, gradient, self.centre, self.weights, eps)
+        measured = Measured(self.subject, name, gradient, self.centre, self.weights, self.eps)
         with np.errstate(all="ignore"):
-            count = budget(gradient.size, self.centre, 256)
+            count = budget(gradient.size, self.centre, REPAIRED)
             found = compared(measured, self.rng, count, lambda _count: None)
         return all(c.verdict == "pass" for c in found)
 
+    def run(self, analytic: dict[str, Any]) -> GradcheckReport:
+        """Compare every input, look for causes, and report."""
+        rows: list[InputRow] = []
+        findings: list[Finding] = []
+        notes: list[str] = []
+        evidence: list[Evidence] = []
+        for name, point in self.subject.points.items():
+            given = analytic[name]
+            gradient = np.zeros(point.shape) if given is None else given
+            comparisons = self._compared(name, gradient)
+            row = _row(name, gradient, comparisons)
+            rows.append(row)
+            findings += _findings(row, comparisons, missing=given is None)
+            if given is not None and any(c.verdict == "fail" for c in comparisons):
+                evidence.append(Evidence(name, point, gradient, comparisons))
+            notes += self._how(name, point)
+        idle = [row for row in rows if _idle(row)]
+        notes += [f"the result does not depend on {row.name}, whose gradient is 0" for row in idle]
+        findings = [*self._unsteady(rows, analytic), *findings]
+        if evidence and self.options.diagnose:
+            findings, said = _explained(findings, self.subject, evidence, self.weights, analytic)
+            notes += said
+        return _report(rows, findings, notes)
 
-def _mistyped(
-    name: str, _point: np.ndarray, given: Any, subject: Subject
-) -> GradcheckReport | None:
-    dtype = np.asarray(given).dtype
-    if dtype == np.float64 or (dtype.kind == "f" and not subject.hand_written):
-        return None
-    if dtype.kind in "biu" and np.asarray(given).ndim == 0 and not np.any(given):
-        return None  # a literal 0
-    return _alone(
-        "dtype",
-        "dtype",
-        f"the gradient of {name} has dtype {dtype}, the input float64: it was rounded, or is not "
-        f"a real number",
-        name,
-    )
-
-
-# ---- the comparison ----------------------------------------------------------------------
-
-
-def _compare_all(
-    subject: Subject,
-    analytic: dict[str, Any],
-    centre: Results,
-    weights: Results,
-    rng: np.random.Generator,
-    options: Options,
-) -> GradcheckReport:
-    counts = {n: budget(p.size, centre, options.max_elements) for n, p in subject.points.items()}
-    eps = rounding(subject, centre, precision(centre))
-    total, done = sum(min(counts[n], p.size) for n, p in subject.points.items()), 0
-
-    def tick(count: int) -> None:
-        nonlocal done
-        done += count
-        if options.progress is not None:
-            options.progress(done, total)
-
-    rows, findings, notes, evidence = [], [], [], []
-    for name, point in subject.points.items():
-        given = analytic[name]
-        gradient = np.zeros(point.shape) if given is None else given
-        with np.errstate(all="ignore"):
-            measured = Measured(subject, name, gradient, centre, weights, eps)
-            comparisons = compared(measured, rng, counts[name], tick)
-        row = _row(name, gradient, comparisons)
-        rows.append(row)
-        findings += _findings(row, comparisons, missing=given is None)
-        if row.verdict == "fail" and given is not None:
-            evidence.append(Evidence(name, point, gradient, comparisons))
-        if eps > precision([point]):
+    def _how(self, name: str, point: np.ndarray) -> list[str]:
+        """Return what is unusual in how an input was compared."""
+        notes, count = [], self.counts[name]
+        if self.eps > precision([point]):
             notes.append(
                 f"the function computes in single precision: {name} is judged by its rounding"
             )
-        if SINGLE < point.size <= counts[name]:
+        if SINGLE < point.size <= count:
             notes.append(
                 f"{name} ({point.size} elements): moved in blocks of {BLOCK}, and one by one where "
                 f"a block disagreed"
             )
-        if point.size > counts[name]:
+        if point.size > count:
             notes.append(
-                f"{name} ({point.size} elements): {counts[name]} random elements and {DIRECTIONS} "
+                f"{name} ({point.size} elements): {count} random elements and {DIRECTIONS} "
                 f"random directions through all of them"
             )
-    idle = [row for row in rows if row.checked and row.verdict == "pass" and not any(row.norms[1:])]
-    notes += [f"the result does not depend on {row.name}, whose gradient is 0" for row in idle]
-    if not _equal(centre, subject.values()):
-        findings.insert(
-            0,
-            Finding(
-                "hidden state",
-                "function",
-                "the function's value at the same point changed during the check: it depends on "
-                "a hidden state, such as a counter, a cache or running statistics",
-            ),
-        )
-    if evidence and options.diagnose:
+        return notes
+
+    def _unsteady(self, rows: list[InputRow], analytic: dict[str, Any]) -> list[Finding]:
+        """Return what the function or the gradient remembers of earlier calls."""
+        found = [drifted(self.subject, self.start, self.centre)]
+        if found == [None] and all(row.verdict == "pass" for row in rows):
+            found.append(unfaithful(self.subject, analytic, self.weights))
+        return [finding for finding in found if finding is not None]
+
+
+def _idle(row: InputRow) -> bool:
+    return bool(row.checked) and row.verdict == "pass" and not any(row.norms[1:])
+
+
+def _explained(
+    findings: list[Finding],
+    subject: Subject,
+    evidence: list[Evidence],
+    weights: Results,
+    analytic: dict[str, Any],
+) -> tuple[list[Finding], list[str]]:
+    """Add the proved causes to the findings."""
+    try:
         causes = explain(subject, evidence, weights, analytic)
-        findings = [_with_cause(finding, causes) for finding in findings]
-    return _report(rows, findings, notes)
+    except Exception as error:  # noqa: BLE001 - the verdict stands without a cause
+        return findings, [f"the search for a cause ended in {type(error).__name__}: {error}"]
+    left = [pattern_left(item) for item in evidence if item.name not in causes]
+    return [_with_cause(finding, causes) for finding in findings], [text for text in left if text]
 
 
 def _with_cause(finding: Finding, causes: dict[str, str]) -> Finding:
     cause = causes.get(finding.input) if finding.kind in ("fail", "missing") else None
     if cause is None:
         return finding
-    kind = "upstream ignored" if cause.startswith("the upstream gradient is ign") else finding.kind
-    return Finding(**{**finding.__dict__, "cause": cause, "kind": kind})
+    ignored = cause.startswith("the upstream gradient is ign")
+    return replace(finding, cause=cause, kind="upstream ignored" if ignored else finding.kind)
+
+
+# ---- rows and findings -------------------------------------------------------------------------
 
 
 def _row(name: str, analytic: np.ndarray, comparisons: list[Comparison]) -> InputRow:
@@ -371,16 +230,13 @@ def _row(name: str, analytic: np.ndarray, comparisons: list[Comparison]) -> Inpu
     numeric = np.array([c.estimate.value for c in finite])
     norms = [float(np.linalg.norm(v)) for v in (numeric - given, given, numeric)]
     verdict = min((c.verdict for c in comparisons), key=VERDICTS.index)
-    worst = max(
-        (c for c in comparisons if c.verdict == verdict),
-        key=lambda c: np.nan_to_num(abs(c.analytic - c.estimate.value), nan=-1.0),
-    )
+    worst = _worst(comparisons, verdict)
     noise = 3 * float(np.linalg.norm([c.estimate.error for c in finite]))
     zero = verdict == "pass" and max(norms[1:]) <= noise  # a ratio of two noises says nothing
     return InputRow(
         name,
         shape,
-        len(comparisons),
+        sum(c.elements for c in comparisons),
         0.0 if zero else norm_ratio(given, numeric),
         worst.place,
         worst.analytic,
@@ -388,7 +244,14 @@ def _row(name: str, analytic: np.ndarray, comparisons: list[Comparison]) -> Inpu
         worst.estimate.error,
         verdict,
         (norms[0], norms[1], norms[2]),
-        _heat(shape, comparisons) if verdict == "fail" else (),
+        _heat(shape, comparisons) if any(c.verdict == "fail" for c in comparisons) else (),
+    )
+
+
+def _worst(comparisons: list[Comparison], verdict: str) -> Comparison:
+    return max(
+        (c for c in comparisons if c.verdict == verdict),
+        key=lambda c: np.nan_to_num(abs(c.analytic - c.estimate.value), nan=-1.0),
     )
 
 
@@ -405,14 +268,19 @@ def _heat(shape: tuple[int, ...], comparisons: list[Comparison]) -> tuple[tuple[
 
 
 def _findings(row: InputRow, comparisons: list[Comparison], *, missing: bool) -> list[Finding]:
-    """Say in words what is wrong with an input."""
-    if row.verdict == "pass":
-        return []
-    count = sum(c.verdict == row.verdict for c in comparisons)
-    where = "along a random direction" if row.index is None else f"at {list(row.index)}"
-    share = f"{count} of {row.checked} elements"
-    values = f"analytic {row.analytic:.8g}, numeric {row.numeric:.8g} ± {row.error:.0e}"
-    kind = row.verdict
+    """Say in words what is wrong with an input, one finding for each kind of trouble."""
+    kinds = {c.verdict for c in comparisons} - {"pass"}
+    return [
+        _finding(row, kind, [c for c in comparisons if c.verdict == kind], missing=missing)
+        for kind in sorted(kinds, key=VERDICTS.index)
+    ]
+
+
+def _finding(row: InputRow, kind: str, these: list[Comparison], *, missing: bool) -> Finding:
+    worst = _worst(these, kind)
+    where = "along a random direction" if worst.place is None else f"at {list(worst.place)}"
+    count = sum(c.elements for c in these)
+    share = f"{count} of {row.checked} elements" if count else f"{len(these)} random directions"
     if missing and kind == "fail":
         kind, text = "missing", f"no gradient arrived, but the result depends on it {where}"
     elif kind == "kink":
@@ -421,8 +289,10 @@ def _findings(row: InputRow, comparisons: list[Comparison], *, missing: bool) ->
         text = f"the differences are too noisy to decide on {share}, worst {where}"
     else:
         text = f"{share} disagree, worst {where}"
+    numeric, error = worst.estimate.value, worst.estimate.error
+    values = f"analytic {worst.analytic:.8g}, numeric {numeric:.8g} ± {error:.0e}"
     message = f"{row.name}: {text}: {values}"
-    return [Finding(kind, row.name, message, row.index, row.analytic, row.numeric, row.error)]
+    return Finding(kind, row.name, message, worst.place, worst.analytic, numeric, error)
 
 
 def added(report: GradcheckReport, name: str, comparisons: list[Comparison]) -> GradcheckReport:
@@ -439,7 +309,12 @@ def added(report: GradcheckReport, name: str, comparisons: list[Comparison]) -> 
     )
 
 
-_COUNTS_AS = {"upstream ignored": "fail", "hidden state": "random", "error": "nonfinite"}
+_COUNTS_AS = {
+    "upstream ignored": "fail",
+    "upstream kept": "mutation",
+    "hidden state": "random",
+    "error": "nonfinite",
+}
 
 
 def _report(
