@@ -7,13 +7,16 @@ forget.
 
 from __future__ import annotations
 
+import re
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from tinygrad_course.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_course.graph import SCOPE, Scope
+from tinygrad_course.graph import SCOPE, Scope, describe
 from tinygrad_course.nn.parameter import Buffer, Parameter, default_dtype
 from tinygrad_course.tensor import Tensor
 
@@ -37,6 +40,7 @@ class Module:
     """
 
     training: bool = True
+    _hooks: _Hooks | None = None
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """Compute the module's output; every module defines its own."""
@@ -47,7 +51,12 @@ class Module:
         outer = SCOPE.get()
         token = SCOPE.set(Scope(outer.recording, self, outer, outer.observer))
         try:
-            return self.forward(*inputs, **options)
+            if self._hooks is None:
+                return self.forward(*inputs, **options)
+            return self._hooks.run(self, inputs, options)
+        except ShapeError as error:
+            _name_layer(error, self)
+            raise
         finally:
             SCOPE.reset(token)
 
@@ -61,6 +70,10 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules held directly, with their names."""
         return ((name, m) for name, m in self._members() if isinstance(m, Module))
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules held directly."""
+        return (module for _, module in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module and all below it, each once, with their dotted paths."""
@@ -106,6 +119,136 @@ class Module:
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
         """Yield the buffers of this module and all below it, each once, with dotted names."""
         return self._named(Buffer, prefix)
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Yield the buffers of this module and all below it, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _find(self, target: str, kind: type, word: str) -> Any:
+        """Return what stands at a dotted path, under any of its names."""
+        for name, value in self._members():
+            if name == target and isinstance(value, kind):
+                return value
+            if isinstance(value, Module) and target.startswith(f"{name}."):
+                return value._find(target.removeprefix(f"{name}."), kind, word)
+        known = [name for name, value in self._members() if isinstance(value, kind | Module)]
+        raise ArgumentError(
+            f"{type(self).__name__}: there is no {word} {target!r}; it holds "
+            f"{', '.join(known) or 'nothing'}"
+        )
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module at a dotted path; the empty path is the module itself.
+
+        Raises:
+            ArgumentError: there is none; the message lists the names there are.
+
+        Example:
+            >>> from tinygrad_course import nn
+            >>> model = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU()))
+            >>> model.get_submodule("1.0")
+            ReLU()
+        """
+        return self._find(target, Module, "module") if target else self
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at a dotted path.
+
+        Raises:
+            ArgumentError: there is none; the message lists the names there are.
+        """
+        return self._find(target, Parameter, "parameter")  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Buffer:
+        """Return the buffer at a dotted path.
+
+        Raises:
+            ArgumentError: there is none; the message lists the names there are.
+        """
+        return self._find(target, Buffer, "buffer")  # type: ignore[no-any-return]
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Hold a module under a name, as ``self.name = module`` does."""
+        setattr(self, name, module)
+
+    register_module = add_module
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Hold a parameter under a name, as ``self.name = param`` does."""
+        setattr(self, name, param)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Hold a Tensor that is not trained; if it is `persistent`, it belongs to the state."""
+        if tensor is not None:
+            tensor = Buffer(tensor) if persistent else Tensor(tensor)
+        setattr(self, name, tensor)
+
+    # ---- hooks ---------------------------------------------------------------------------
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, inputs)`` before every `forward`.
+
+        What it returns, if not None, takes the place of the inputs; a single value counts as one
+        input. With `with_kwargs` it is called as ``hook(module, inputs, options)`` and returns None
+        or both.
+
+        Args:
+            hook: the function.
+            prepend: whether to call it before the hooks that are there.
+            with_kwargs: whether it also takes the keyword arguments.
+
+        Example:
+            >>> import numpy as np
+            >>> from tinygrad_course import nn
+            >>> layer = nn.ReLU()
+            >>> with layer.register_forward_pre_hook(lambda module, inputs: -inputs[0]):
+            ...     layer(np.array([-1.0, 2.0]))
+            array([1., 0.])
+        """
+        return self._add_hook("before", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, inputs, output)`` after every `forward`.
+
+        What it returns, if not None, takes the place of the output. With `with_kwargs` it is called
+        as ``hook(module, inputs, options, output)``.
+
+        Args:
+            hook: the function.
+            prepend: whether to call it before the hooks that are there.
+            with_kwargs: whether it also takes the keyword arguments.
+
+        Returns:
+            A handle: its ``remove()`` takes the hook away, and so does the end of a with block.
+
+        Example:
+            >>> import numpy as np
+            >>> from tinygrad_course import nn
+            >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+            >>> seen = []
+            >>> handle = model[0].register_forward_hook(lambda m, xs, y: seen.append(y.shape))
+            >>> _ = model(np.zeros((5, 4)))
+            >>> handle.remove()
+            >>> seen
+            [(5, 3)]
+        """
+        return self._add_hook("after", hook, prepend, with_kwargs)
+
+    def _add_hook(
+        self, when: str, hook: Callable[..., Any], prepend: bool, with_kwargs: bool
+    ) -> RemovableHandle:
+        if not callable(hook):
+            raise ArgumentError(f"{type(self).__name__}: a hook must be a function, got {hook!r}")
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        entry = (hook, with_kwargs)
+        entries = getattr(self._hooks, when)
+        entries.insert(0 if prepend else len(entries), entry)
+        return RemovableHandle(self, when, entry)
 
     # ---- modes ---------------------------------------------------------------------------
 
@@ -209,6 +352,76 @@ class Module:
         ]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ")" if not below else head + "\n" + "\n".join(below) + "\n)"
+
+
+class _Hooks:
+    """The hooks of one module. It is no list and no dict: nothing in it counts as a parameter."""
+
+    def __init__(self) -> None:
+        self.before: list[tuple[Callable[..., Any], bool]] = []
+        self.after: list[tuple[Callable[..., Any], bool]] = []
+
+    def run(self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call `forward` between the hooks."""
+        for hook, with_kwargs in list(self.before):
+            if with_kwargs:
+                changed = hook(module, inputs, options)
+                inputs, options = (inputs, options) if changed is None else changed
+            else:
+                changed = hook(module, inputs)
+                if changed is not None:
+                    inputs = changed if isinstance(changed, tuple) else (changed,)
+        output = module.forward(*inputs, **options)
+        for hook, with_kwargs in list(self.after):
+            given = (inputs, options, output) if with_kwargs else (inputs, output)
+            changed = hook(module, *given)
+            output = output if changed is None else changed
+        return output
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove` takes the hook away, once."""
+
+    def __init__(self, module: Module, when: str, entry: tuple[Callable[..., Any], bool]) -> None:
+        self._module, self._when, self._entry = weakref.ref(module), when, entry
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        module = self._module()
+        if module is None or module._hooks is None:
+            return
+        entries = getattr(module._hooks, self._when)
+        # By identity: the same function may have been registered twice.
+        entries[:] = [entry for entry in entries if entry is not self._entry]
+        if not (module._hooks.before or module._hooks.after):
+            del module._hooks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def _name_layer(error: ShapeError, module: Module) -> None:
+    """Complete the message of an error by where in the model it arose: the classes and the name."""
+    if getattr(error, "placed", False):
+        return  # by a module further inside
+    error.placed = True  # type: ignore[attr-defined]
+    where, text = describe(SCOPE.get()), str(error)
+    if where not in text:
+        head = re.match(r"[\w.]+(?=:)", text)
+        text = f"{head[0]}{where}{text[head.end() :]}" if head else f"{text} ({where.strip()})"
+    outermost = SCOPE.get().modules()[0]
+    name = next((n for n, m in outermost.named_modules() if m is module), "")
+    if name:
+        text += f" [layer {name}: {type(module).__name__}({module.extra_repr()})]"
+    error.args = (text,)
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:

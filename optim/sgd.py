@@ -6,15 +6,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_course.errors import ArgumentError
-from tinygrad_course.optim.optimizer import Group, Optimizer, buffer, check_sizes
+from tinygrad_course.optim.optimizer import Group, Optimizer, check_sizes
+from tinygrad_course.optim.rules import State, buffer, decayed
 
 
 class SGD(Optimizer):
     """Gradient descent: p ← p - lr v with v ← momentum v + (1 - dampening) g.
 
     The first v is g. Without momentum v = g; with `nesterov` the step is along g + momentum v.
-    Weight decay adds weight_decay p to g. PyTorch's form; the (1 - β) of the notes' momentum is
-    ``dampening=momentum``. Source: lessons 2.1 and 2.3 of the notes; Nesterov 1983.
+    Weight decay adds weight_decay p to g.
+
+    This is PyTorch's form. The momentum of the notes, v ← β v + (1 - β) g with v = 0 at first, is
+    ``SGD(params, lr, momentum=β, dampening=β, dampen_first=True)``; without `dampen_first` the
+    first step is 1/(1 - β) times as long. Nielsen's v ← μ v - η ∇C, w ← w + v is ``momentum=μ`` as
+    long as the rate η does not change: here a new rate holds for the whole velocity.
+
+    Source: lessons 2.1, 2.3 and 4 of the notes; Nesterov 1983; for decoupled decay Loshchilov and
+    Hutter 2019.
 
     Args:
         params: Tensors or groups.
@@ -23,6 +31,10 @@ class SGD(Optimizer):
         dampening: share of the new gradient that is left out.
         weight_decay: coefficient of the L2 term.
         nesterov: whether to look ahead.
+        maximize: whether to climb.
+        dampen_first: whether dampening holds for the first gradient, too.
+        decoupled_weight_decay: p ← (1 - lr weight_decay) p before the step, in place of the L2
+            term: then momentum does not see the decay.
 
     Raises:
         ArgumentError: an option is negative, or `nesterov` lacks momentum or has dampening.
@@ -37,6 +49,8 @@ class SGD(Optimizer):
         array([0.8])
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -45,6 +59,10 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        dampen_first: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -54,13 +72,16 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
+                "maximize": maximize,
+                "dampen_first": dampen_first,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
-    @staticmethod
-    def check(options: Group) -> None:
+    @classmethod
+    def check(cls, options: Group) -> None:
         """Refuse options of a group that make no sense."""
-        check_sizes("SGD", options, "lr", "momentum", "dampening", "weight_decay")
+        check_sizes(cls.__name__, options, "lr", "momentum", "dampening", "weight_decay")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
@@ -68,21 +89,26 @@ class SGD(Optimizer):
     def update(
         p: Any,
         g: Any,
-        state: dict[str, Any],
+        state: State,
         *,
         lr: float,
         momentum: float,
         dampening: float,
         weight_decay: float,
         nesterov: bool,
+        maximize: bool,
+        dampen_first: bool,
+        decoupled_weight_decay: bool,
     ) -> None:
         """Change p in place."""
-        if weight_decay:
-            g = g + weight_decay * p
+        g = decayed(p, g, lr, weight_decay, maximize, decoupled_weight_decay)
         if momentum:
-            started = "momentum_buffer" in state
+            dampened = dampen_first or "momentum_buffer" in state
             v = buffer(state, "momentum_buffer", p)
             v *= momentum
-            v += (1 - dampening) * g if started else g
+            v += (1 - dampening) * g if dampened and dampening else g
             g = g + momentum * v if nesterov else v
         p -= lr * g
+
+
+__all__ = ["SGD"]

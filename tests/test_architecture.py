@@ -18,7 +18,7 @@ FOLDERS = {
 
 LAYERS = [
     {"errors"},
-    {"buffers", "files", "random"},
+    {"buffers", "files", "kernels", "memory", "random", "threads"},
     {"graph"},
     {"primitive"},
     {"ops"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"debugging", "nested"},
     {"calls"},
     {"checkpointing", "transforms"},
-    {"checking"},
+    {"checking", "replay"},
     {"nn", "optim", "viz"},
     {"data"},
     {"training"},
@@ -44,7 +44,7 @@ FACADE_USERS = {"commands"}
 LATE_IMPORTERS = {"tinygrad_course.cli", "tinygrad_course.pytest_plugin"}
 """They start before it is known whether the rest is needed, or even installed."""
 
-SLOW_OR_OPTIONAL = {"sklearn", "matplotlib", "PIL", "safetensors", "pygraphviz"}
+SLOW_OR_OPTIONAL = {"sklearn", "matplotlib", "PIL", "safetensors", "pygraphviz", "scipy"}
 
 
 def sources():

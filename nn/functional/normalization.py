@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course import ops
 from tinygrad_course.errors import ShapeError
-from tinygrad_course.graph import no_grad
+from tinygrad_course.graph import SCOPE, describe
 from tinygrad_course.tensor import Tensor
 
 
@@ -39,9 +40,14 @@ def batch_norm(
                [ 1.]])
     """
     eps, momentum = float(eps), float(momentum)  # a NumPy scalar would upcast float32
-    shape = np.shape(x)
+    if not hasattr(x, "__array_function__"):
+        x = np.asarray(x)
+    shape = x.shape
     if len(shape) < 2:
-        raise ShapeError(f"batch_norm: expected x of shape (m, channels, ...), got {shape}")
+        raise ShapeError(
+            f"batch_norm{describe(SCOPE.get())}: expected x of shape (m, channels, ...), "
+            f"got {shape}"
+        )
     if not training and running_mean is not None and running_var is not None:
         along = (1, -1, *(1,) * (len(shape) - 2))
         scale = 1.0 / ops.sqrt(running_var + eps)
@@ -49,20 +55,29 @@ def batch_norm(
             scale = weight * scale
         shift = -running_mean * scale if bias is None else bias - running_mean * scale
         return x * scale.reshape(along) + shift.reshape(along)
-    count = int(np.prod(shape)) // max(shape[1], 1)
+    y, mean, var, factor = normalize(x, weight, bias, eps)
+    if running_mean is not None:
+        ops.move_average(running_mean, mean, share=momentum)
+    if running_var is not None:
+        ops.move_average(running_var, var, share=momentum, factor=factor)
+    return y
+
+
+def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any, float]:
+    """Return x normalized by its batch, the batch's mean and variance, and what unbiases that.
+
+    Raises:
+        ShapeError: there is one value per channel.
+    """
+    shape = x.shape
+    count = prod(shape) // max(shape[1], 1)
     if count < 2:
         raise ShapeError(
-            f"batch_norm: training needs more than one value per channel, got shape {shape}; "
-            f"use a larger batch, or eval mode"
+            f"batch_norm{describe(SCOPE.get())}: training needs more than one value per channel, "
+            f"got shape {shape}; use a larger batch, or eval mode"
         )
     y, mean, var = ops.batch_norm(x, weight, bias, eps=eps)
-    with no_grad():
-        if running_mean is not None:
-            ops.assign(running_mean, running_mean + momentum * (mean - running_mean))
-        if running_var is not None:
-            unbiased = var * (count / (count - 1))
-            ops.assign(running_var, running_var + momentum * (unbiased - running_var))
-    return y
+    return y, mean, var, count / (count - 1)
 
 
 __all__ = [

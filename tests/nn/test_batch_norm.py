@@ -7,8 +7,9 @@ import pytest
 from reference.layers.normalization import CASES
 
 import tinygrad_course as tc
-from tinygrad_course import nn
-from tinygrad_course.errors import ShapeError
+from tinygrad_course import nn, threads
+from tinygrad_course.errors import ArgumentError, ShapeError
+from tinygrad_course.ops import batch_normalization
 
 F = nn.functional
 
@@ -17,7 +18,7 @@ def tensor(array, dtype=None):
     return tc.Tensor(np.array(array, dtype), requires_grad=True)
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2)])
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2), (2, 3, 2, 2)])
 def test_batch_norm_is_right_to_second_order_in_everything(shape, rng):
     """Input, weight and bias of batch normalization pass the check of second derivatives."""
 
@@ -118,3 +119,87 @@ def test_two_forward_passes_before_backward():
     first, second = (tensor([[1.0, 2.0], [3.0, 5.0]]) for _ in range(2))
     (layer(first) + layer(second)).sum().backward()
     np.testing.assert_array_equal(first.grad, second.grad)
+
+
+def test_the_right_weight_and_bias_make_the_layer_the_identity(rng):
+    """γ = √(σ² + ε) and β = μ undo the normalization, as the notes say."""
+    x = rng.normal(size=(8, 3, 4, 4)) * 3 + 5
+    layer = nn.BatchNorm2d(3, dtype=float)
+    layer.weight.data = np.sqrt(x.var(axis=(0, 2, 3)) + layer.eps)
+    layer.bias.data = x.mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(layer(x).data, x, rtol=0, atol=1e-13)
+
+
+def test_beta_is_the_weight_of_the_old_average(rng):
+    """The notes' β = 0.9 is PyTorch's momentum 0.1: an exponentially weighted average."""
+    layers = nn.BatchNorm1d(2, beta=0.9, dtype=float), nn.BatchNorm1d(2, momentum=0.1, dtype=float)
+    average = np.zeros(2)
+    for batch in rng.normal(size=(4, 6, 2)):
+        for layer in layers:
+            layer(batch)
+        average = 0.9 * average + 0.1 * batch.mean(axis=0)
+    for layer in layers:
+        np.testing.assert_allclose(layer.running_mean.data, average, rtol=1e-12)
+    with pytest.raises(ArgumentError, match="give momentum or beta, not both"):
+        nn.BatchNorm1d(2, momentum=0.2, beta=0.9)
+    with pytest.raises(ArgumentError, match=r"beta must lie in \[0, 1\], got 1.5"):
+        nn.BatchNorm1d(2, beta=1.5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (nn.BatchNorm1d(3), (4, 3, 2, 2), r"\(m, 3\) or \(m, 3, length\)"),
+        (nn.BatchNorm2d(3), (4, 3, 2), r"\(m, 3, height, width\)"),
+        (nn.BatchNorm2d(3), (4, 2, 3, 3), r"\(m, 3, height, width\)"),
+        (nn.BatchNorm(3), (3,), r"\(m, 3, ...\)"),
+    ],
+)
+def test_input_of_another_rank_or_size_is_refused_by_the_path_of_the_layer(layer, shape, expected):
+    """The message names the layer within its model, what came and what was expected."""
+    model = nn.Sequential(nn.Identity(), layer)
+    path = f"batch_norm in Sequential > {type(layer).__name__}: expected x of shape {expected}"
+    with pytest.raises(ShapeError, match=path):
+        model(np.zeros(shape))
+
+
+def layouts(shape, rng):
+    """Yield the same numbers in the orders of memory that images and tables come in."""
+    x = rng.normal(size=shape).astype(np.float32) * 2 + 1
+    yield x
+    for order in {2: [(1, 0)], 3: [(0, 2, 1)], 4: [(2, 0, 3, 1), (0, 2, 3, 1)]}[len(shape)]:
+        yield np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+
+
+@pytest.mark.parametrize("shape", [(1500, 50), (70, 13, 80), (40, 5, 21, 20), (3, 700, 6, 6)])
+def test_a_large_batch_has_the_numbers_of_the_formula(shape, rng):
+    """What is worked on in blocks has the formula's value and gradients, in any memory order."""
+    weight, bias = rng.normal(size=shape[1]), rng.normal(size=shape[1])
+    g = rng.normal(size=shape)
+    axes = (0, *range(2, len(shape)))
+    for raw in layouts(shape, rng):
+        found = []
+        for kind, formula in ((np.float32, False), (float, True)):
+            x, w, b = (tensor(a, kind) for a in (raw, weight, bias))
+            normalize = batch_normalization._batch_norm_formula if formula else tc.batch_norm
+            y, mean, var = normalize(x, w, b, eps=1e-5)
+            ((y * g).sum() + mean.sum() + (var * 2).sum()).backward()
+            found.append((y.data, mean.data, var.data, x.grad, w.grad, b.grad))
+        np.testing.assert_allclose(found[0][1], raw.mean(axis=axes, dtype=float), rtol=1e-5)
+        for ours, exact in zip(*found, strict=True):
+            np.testing.assert_allclose(ours, exact, rtol=1e-4, atol=2e-5 * np.abs(exact).max())
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(rng, monkeypatch):
+    """One thread and three give the same bits: the blocks follow from the shape alone."""
+    raw, g = (rng.normal(size=(64, 20, 24, 24)).astype(np.float32) for _ in range(2))
+    found = []
+    for count in (1, 3):
+        monkeypatch.setattr(threads, "_available", lambda count=count: count)
+        monkeypatch.setattr(threads, "ENOUGH", 0.0)
+        x, layer = tensor(raw, np.float32), nn.BatchNorm2d(20)
+        y = layer(x)
+        y.backward(g)
+        found.append((y.data, x.grad, layer.weight.grad, layer.bias.grad, layer.running_var.data))
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)

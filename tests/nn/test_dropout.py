@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_course as tc
 from tinygrad_course import nn
-from tinygrad_course.errors import ArgumentError
+from tinygrad_course.errors import ArgumentError, ShapeError
 
 F = nn.functional
 
@@ -166,3 +166,106 @@ def test_pixels_can_be_dropped():
     out = nn.Dropout(0.5, generator=stream())(np.ones((4, 4), np.uint8))
     expected = nn.Dropout(0.5, generator=stream())(np.ones((4, 4)))
     np.testing.assert_array_equal(np.asarray(out, float), expected)
+
+
+# ---- the original form -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_original_form_scales_in_evaluation(dtype):
+    """Training keeps what is kept as it is; evaluation multiplies by the real keep probability."""
+    layer = nn.Dropout(0.3, inverted=False, generator=stream())
+    keep = round(0.7 * 2**16) / 2**16
+    out = layer(ones((300, 100), dtype)).data
+    assert set(np.unique(out)) == {0, 1}
+    assert abs(out.mean() - keep) < 5 * np.sqrt(keep * (1 - keep) / out.size)
+    x = ones((3, 2), dtype)
+    out = layer.eval()(x)
+    out.sum().backward()
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(out.data, dtype(keep))
+    np.testing.assert_array_equal(x.grad, dtype(keep))
+
+
+def test_the_original_form_is_halving_the_outgoing_weights(rng):
+    """Nielsen's recipe, evaluation with half the weights behind the layer, is evaluation here."""
+    x, w = rng.normal(size=(5, 4)), rng.normal(size=(4, 3))
+    out = nn.Dropout(0.5, inverted=False).eval()(x) @ w
+    np.testing.assert_allclose(out, x @ (w / 2), rtol=1e-14)
+
+
+def test_both_forms_draw_the_same_mask():
+    """One is the other divided by the keep probability, in training and in evaluation."""
+    x = np.arange(1.0, 101.0)
+    for training in (True, False):
+        inverted, original = (
+            F.dropout(x, 0.25, training, generator=stream(2), inverted=form)
+            for form in (True, False)
+        )
+        np.testing.assert_allclose(inverted * 0.75, original, rtol=1e-15)
+
+
+# ---- channels, and SELU's form -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(nn.Dropout1d, (40, 30, 5)), (nn.Dropout2d, (40, 30, 3, 2))]
+)
+def test_channels_are_dropped_as_a_whole(kind, shape):
+    """Each channel of each example is zero or scaled by 1/keep; the gradient follows the mask."""
+    layer = kind(0.25, generator=stream())
+    x = ones(shape)
+    out = layer(x)
+    out.sum().backward()
+    flat = out.data.reshape(40, 30, -1)
+    np.testing.assert_array_equal(flat, flat[:, :, :1] * np.ones(flat.shape[2]))
+    assert set(np.unique(flat)) == {0.0, 4 / 3}
+    assert abs((flat[:, :, 0] > 0).mean() - 0.75) < 0.05
+    np.testing.assert_array_equal(x.grad, out.data)
+    assert layer.eval()(x) is x
+    one = kind(0.5, generator=stream())(np.ones(shape[1:]))
+    assert set(np.unique(one)) == {0.0, 2.0}
+
+
+def test_channels_need_images_or_signals():
+    """Two-dimensional input has no places to drop together; the layer and its path are named."""
+    with pytest.raises(ShapeError, match=r"dropout2d in Sequential > Dropout2d: .*\(4, 3\)"):
+        nn.Sequential(nn.Dropout2d())(np.ones((4, 3)))
+    with pytest.raises(ShapeError, match="dropout1d: expected x of shape"):
+        F.dropout1d(np.ones(3))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_alpha_dropout_keeps_mean_and_variance(p):
+    """Of standard normal numbers, mean 0 and variance 1 stay within five standard errors."""
+    x = np.random.default_rng(0).normal(size=400_000)
+    out = nn.AlphaDropout(p, generator=stream())(x)
+    assert abs(out.mean()) < 5 / np.sqrt(out.size)
+    assert abs(out.var() - 1) < 5 * np.sqrt(3 / out.size)
+
+
+def test_alpha_dropout_has_the_formula_of_its_paper():
+    """Dropped elements become a α' + b, the others a x + b; evaluation changes nothing."""
+    x = tc.Tensor(np.linspace(-1, 1, 200), requires_grad=True)
+    out = F.alpha_dropout(x, 0.25, training=True, generator=stream(1))
+    out.sum().backward()
+    floor = -1.7580993408473766
+    a = (0.75 * (1 + 0.25 * floor**2)) ** -0.5
+    b = -a * 0.25 * floor
+    kept = x.grad != 0
+    assert 0 < kept.sum() < 200
+    expected = a * np.where(kept, x.data, floor) + b
+    np.testing.assert_allclose(out.data, expected, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(x.grad[kept], a, rtol=1e-15)
+    assert nn.AlphaDropout(0.5).eval()(x) is x
+    assert nn.AlphaDropout(0.5)(np.ones(3, np.float32)).dtype == np.float32
+    assert not F.alpha_dropout(np.ones(3), 1.0, training=True).any()
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout])
+def test_every_form_takes_the_words_of_dropout(kind):
+    """keep_prob, inplace and refusals are those of Dropout, by the layer's own name."""
+    assert kind(keep_prob=0.75).p == 0.25
+    assert kind(0.3, True).inplace
+    with pytest.raises(ArgumentError, match=rf"{kind.__name__}: p=2"):
+        kind(2)

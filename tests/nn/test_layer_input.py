@@ -70,8 +70,8 @@ def test_input_of_any_kind_is_cast_to_the_layer(name, kind):
         (lambda: nn.Linear(4, 3), (5, 7), r"linear in Sequential > Linear.*\(5, 7\).*\(3, 4\)"),
         (lambda: nn.Linear(4, 3), (4, 1), r"linear in Sequential > Linear.*\(4, 1\).*\(3, 4\)"),
         (lambda: nn.Linear(4, 3), (), r"linear in Sequential > Linear.*\(\)"),
-        (lambda: nn.BatchNorm1d(3), (5, 4), r"BatchNorm.*\(m, 3, \.\.\.\), got \(5, 4\)"),
-        (lambda: nn.BatchNorm1d(3), (3,), r"BatchNorm.*\(m, 3, \.\.\.\), got \(3,\)"),
+        (lambda: nn.BatchNorm1d(3), (5, 4), r"BatchNorm1d.*\(m, 3, length\), got \(5, 4\)"),
+        (lambda: nn.BatchNorm1d(3), (3,), r"BatchNorm1d.*\(m, 3, length\), got \(3,\)"),
     ],
 )
 def test_input_of_a_wrong_shape_is_refused_by_name(make, shape, words):

@@ -290,7 +290,7 @@ def test_the_text_shows_the_structure():
         "Sequential(\n"
         "  (0): Linear(4, 3, bias=False)\n"
         "  (1): Sequential(\n"
-        "    (0): BatchNorm1d(3, eps=1e-05, momentum=None)\n"
+        "    (0): BatchNorm1d(3, eps=1e-05, momentum=None, affine=True, track_running_stats=True)\n"
         "    (1): LeakyReLU(negative_slope=0.2)\n"
         "  )\n"
         "  (2): Dropout(p=0.25)\n"

@@ -44,6 +44,7 @@ from tinygrad_course.ops import (
 )
 from tinygrad_course.ops.activations import *
 from tinygrad_course.ops.arithmetic import *
+from tinygrad_course.ops.batch_normalization import batch_norm
 from tinygrad_course.ops.bessel import *
 from tinygrad_course.ops.choices import fmax, fmin, heaviside, maximum, minimum
 from tinygrad_course.ops.complexes import *
@@ -51,7 +52,7 @@ from tinygrad_course.ops.constants import *
 from tinygrad_course.ops.conversion import *
 from tinygrad_course.ops.effects import assign
 from tinygrad_course.ops.exponentials import *
-from tinygrad_course.ops.fused import batch_norm, logistic_loss, softmax_cross_entropy
+from tinygrad_course.ops.fused import logistic_loss, softmax_cross_entropy
 from tinygrad_course.ops.parts import *
 from tinygrad_course.ops.powers import *
 from tinygrad_course.ops.trigonometry import *

@@ -13,9 +13,7 @@ from tinygrad_course.primitive import Op, primitive
 
 def _sigmoid(x: Any) -> Any:
     # exp of a non-positive number cannot overflow, and keeps the digits of both tails.
-    e = np.exp(-np.abs(x))
-    r = 1 / (1 + e)
-    return np.where(x < 0, e * r, r)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 sigmoid: Op = primitive(

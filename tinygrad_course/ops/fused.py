@@ -1,4 +1,4 @@
-"""Primitives that do in one step what a network does most: losses and batch normalization.
+"""Primitives that do in one step what a network does most: losses and dropout.
 
 Each has a fast rule on arrays and, beside it, the same function as a formula in differentiable
 operations, which serves when the backward pass itself is recorded. A test holds the two equal.
@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.errors import ArgumentError
+from tinygrad_course.kernels import kernel
 from tinygrad_course.ops.activations import sigmoid
-from tinygrad_course.ops.arithmetic import multiply
+from tinygrad_course.ops.choices import where
 from tinygrad_course.ops.indexing import getitem
-from tinygrad_course.ops.powers import sqrt
-from tinygrad_course.ops.reduction import log_softmax_along, reduce_mean, reduce_var
+from tinygrad_course.ops.reduction import log_softmax_along
 from tinygrad_course.ops.samples import values
 from tinygrad_course.primitive import Op, Sample, primitive
 
 # ---- softmax and cross-entropy --------------------------------------------------------------
 
 
-def _check_labels(scores: Any, labels: Any) -> None:
+@kernel
+def _check_labels(scores: Any, labels: Any, ignore_index: int | None) -> tuple[Any, Any]:
+    """Return the labels as int64, and the mask of the rows to ignore or None.
+
+    Ignored labels become 0. Rows are only looked for where a label is out of range, or where
+    `ignore_index` is a class.
+    """
     m, classes = scores.shape
     if labels.shape != (m,) or labels.dtype.kind not in "iu":
         hint = "; drop the last axis with labels[:, 0]" if labels.shape == (m, 1) else ""
@@ -31,25 +37,39 @@ def _check_labels(scores: Any, labels: Any) -> None:
             f"labels of shape {labels.shape} and dtype {labels.dtype} do not name one class per "
             f"row{hint}"
         )
+    if labels.dtype != np.int64:
+        labels = labels.astype(np.int64)
     # One pass: seen as unsigned numbers, negative labels are the largest of all.
-    labels = _plain_labels(labels)
-    unsigned = labels.view(f"u{labels.itemsize}")
-    if m and np.maximum.reduce(unsigned) >= classes:
-        bad = int(np.argmax(unsigned >= classes))
+    unsigned = labels.view("u8")
+    a_class = ignore_index is not None and 0 <= ignore_index < classes
+    if not a_class and not (m and np.maximum.reduce(unsigned) >= classes):
+        return labels, None
+    ignored = np.zeros(m, bool) if ignore_index is None else labels == ignore_index
+    wrong = (unsigned >= classes) & ~ignored
+    if wrong.any():
+        bad = int(np.argmax(wrong))
         raise ArgumentError(
             f"softmax_cross_entropy: label {labels[bad]} in row {bad} is outside "
             f"0..{classes - 1}; the scores have {classes} columns"
         )
+    return (np.where(ignored, 0, labels), ignored) if ignored.any() else (labels, None)
 
 
-def _plain_labels(labels: Any) -> Any:
-    """Return labels as int64 in this machine's byte order."""
-    return labels if labels.dtype == np.int64 else labels.astype(np.int64)
+def _count(m: int, ignored: Any) -> int:
+    """Return how many rows the mean is taken of."""
+    count = m - int(np.count_nonzero(ignored))
+    if not count:
+        raise ArgumentError(
+            "softmax_cross_entropy: every label is ignore_index, and the mean of nothing is not a "
+            "number; leave such a batch out"
+        )
+    return count
 
 
-def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
-    _check_labels(scores, labels)
-    labels = _plain_labels(labels)
+def _cross_entropy(
+    scores: Any, labels: Any, *, reduction: str = "none", ignore_index: int | None = None
+) -> Any:
+    labels, ignored = _check_labels(scores, labels, ignore_index)
     m, classes = scores.shape
     chosen = np.arange(0, m * classes, classes) + labels  # one flat index is faster than two
     # The maximum of short rows, once there are many, is faster along the transpose's columns.
@@ -62,10 +82,19 @@ def _cross_entropy(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
     losses = np.log(total[:, 0]) - picked
     e /= total
     e.reshape(-1)[chosen] -= 1  # now softmax - onehot: the derivative itself
+    if ignored is not None:
+        losses[ignored] = 0
+        e[ignored] = 0
     if reduction == "none":
         return losses, e
     ans = np.add.reduce(losses)
-    return (ans / m if reduction == "mean" else ans), e
+    if reduction == "sum":
+        return ans, e
+    if ignored is None:
+        return ans / m, e
+    count = _count(m, ignored)
+    e *= m / count  # the rule divides by m
+    return ans / count, e
 
 
 def _cross_entropy_rule(
@@ -75,6 +104,7 @@ def _cross_entropy_rule(
     _labels: Any,
     *,
     reduction: str = "none",
+    ignore_index: int | None = None,  # noqa: ARG001 - its rows are 0 in the residuals
     residuals: Any,
     wanted: Any,  # noqa: ARG001 - labels never are
 ) -> Any:
@@ -83,12 +113,18 @@ def _cross_entropy_rule(
     return residuals * (g[:, None] if reduction == "none" else g), None
 
 
-def _cross_entropy_formula(scores: Any, labels: Any, *, reduction: str = "none") -> Any:
-    rows = np.arange(scores.shape[0])
-    losses = -getitem(log_softmax_along(scores, axis=1), key=(rows, labels))
+def _cross_entropy_formula(
+    scores: Any, labels: Any, *, reduction: str = "none", ignore_index: int | None = None
+) -> Any:
+    labels, ignored = _check_labels(scores, labels, ignore_index)
+    m = scores.shape[0]
+    losses = -getitem(log_softmax_along(scores, axis=1), key=(np.arange(m), labels))
+    if ignored is not None:
+        losses = where(ignored, 0.0, losses)
     if reduction == "none":
         return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    total = losses.sum()
+    return total if reduction == "sum" else total / (m if ignored is None else _count(m, ignored))
 
 
 def _labelled(rng: np.random.Generator) -> Iterator[Sample]:
@@ -97,6 +133,9 @@ def _labelled(rng: np.random.Generator) -> Iterator[Sample]:
     yield (values(rng, (2, 1), -2, 2), np.array([0, 0])), {}
     for reduction in ("mean", "sum"):
         yield (values(rng, (3, 4), -2, 2), np.array([3, 3, 0])), {"reduction": reduction}
+        holes = {"reduction": reduction, "ignore_index": -1}
+        yield (values(rng, (4, 3), -2, 2), np.array([2, -1, 0, -1])), holes
+    yield (values(rng, (4, 3), -2, 2), np.array([2, 1, 0, 1])), {"ignore_index": 1}
 
 
 softmax_cross_entropy: Op = primitive(
@@ -111,7 +150,8 @@ softmax_cross_entropy: Op = primitive(
     doc="""Return each row's cross-entropy of softmax(scores): -log softmax(z)[label].
 
     Derivative: softmax(z) - onehot(label), the a - y of the notes. Scores have shape (m, classes),
-    labels (m,); the result has shape (m,), or is one number with reduction="mean" or "sum".
+    labels (m,); the result has shape (m,), or is one number with reduction="mean" or "sum". Rows
+    whose label is `ignore_index` cost nothing, and the mean is taken of the others.
 
     Example:
         >>> import numpy as np
@@ -158,112 +198,6 @@ logistic_loss: Op = primitive(
     """,
 )
 
-# ---- batch normalization ---------------------------------------------------------------------
-
-
-def _column(x: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the axes to average over and the shape that aligns a vector with the channels."""
-    axes = (0, *range(2, x.ndim))
-    return axes, (1, -1, *(1,) * (x.ndim - 2))
-
-
-def _batch_norm(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    axes, along = _column(x)
-    m = x.size // x.shape[1]
-    mean = np.add.reduce(x, axis=axes) / m
-    centred = x - mean.reshape(along)
-    var = np.add.reduce(centred * centred, axis=axes) / m
-    scale = 1 / np.sqrt(var + eps)
-    normalized = np.multiply(centred, scale.reshape(along), out=centred)
-    ans = normalized
-    if weight is not None:
-        ans = ans * weight.reshape(along)
-    if bias is not None:
-        ans = ans + bias.reshape(along)
-    elif ans is normalized:
-        ans = normalized.copy()  # the residual must not be the array that the caller gets
-    return (ans, mean, var), (normalized, scale)
-
-
-def _batch_norm_rule(
-    g: Any,
-    _ans: Any,
-    x: Any,
-    weight: Any,
-    _bias: Any,
-    *,
-    eps: float,  # noqa: ARG001 - it stands in the residual `scale`
-    residuals: Any,
-    wanted: Any,
-) -> Any:
-    upstream, g_mean, g_var = g
-    normalized, scale = residuals
-    axes, along = _column(x)
-    m = x.size // x.shape[1]
-    if upstream is None:
-        upstream = np.zeros_like(normalized)
-    d_bias = np.add.reduce(upstream, axis=axes)
-    d_weight = np.add.reduce(upstream * normalized, axis=axes)
-    if not wanted[0]:
-        return None, d_weight, d_bias
-    factor = scale if weight is None else scale * weight
-    d_x = normalized * (d_weight / -m).reshape(along)
-    d_x += upstream
-    d_x -= (d_bias / m).reshape(along)
-    d_x *= factor.reshape(along)
-    if g_mean is not None:
-        d_x += (g_mean / m).reshape(along)
-    if g_var is not None:  # x - mean is normalized / scale
-        d_x += normalized * (g_var * (2 / m) / scale).reshape(along)
-    return d_x, d_weight, d_bias
-
-
-def _batch_norm_formula(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    axes, along = _column(x)
-    mean = reduce_mean(x, axis=axes, keepdims=True)
-    var = reduce_var(x, axis=axes, keepdims=True, ddof=0)
-    ans = (x - mean) / sqrt(var + eps)
-    if weight is not None:
-        ans = multiply(ans, weight.reshape(along))
-    if bias is not None:
-        ans = ans + bias.reshape(along)
-    channels = (x.shape[1],)
-    return ans, mean.reshape(channels), var.reshape(channels)
-
-
-def _batches(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape in [(4, 3), (5, 1), (2, 3, 2), (2, 2, 2, 3)]:
-        x, weight, bias = (values(rng, s, -2, 2) for s in (shape, (shape[1],), (shape[1],)))
-        yield (x, weight, bias), {"eps": 1e-5}
-        yield (x, None, None), {"eps": 1e-3}
-    yield (values(rng, (4, 3), -2, 2), values(rng, (3,), -2, 2), None), {"eps": 1e-5}
-
-
-batch_norm: Op = primitive(
-    "batch_norm",
-    _batch_norm,
-    _batches,
-    joint=_batch_norm_rule,
-    real=True,
-    formula=_batch_norm_formula,
-    residuals=True,
-    outputs=3,
-    optional=True,
-    expects="x (m, channels, ...), weight and bias (channels,) or None",
-    doc="""Normalize each channel over the batch: y = (x - mean) / sqrt(var + eps) * weight + bias.
-
-    Returns (y, mean, var): the statistics, with the biased variance, feed the running averages.
-    Source: Ioffe and Szegedy 2015; lesson 3.2 of the notes.
-
-    Example:
-        >>> import numpy as np
-        >>> import tinygrad_course as tc
-        >>> y, mean, var = tc.batch_norm(np.array([[1.0], [3.0]]), None, None, eps=0.0)
-        >>> y.ravel(), mean, var
-        (array([-1.,  1.]), array([2.]), array([1.]))
-    """,
-)
-
 # ---- dropout -----------------------------------------------------------------------------------
 
 
@@ -291,7 +225,6 @@ apply_mask: Op = primitive(
 
 __all__ = [
     "apply_mask",
-    "batch_norm",
     "logistic_loss",
     "softmax_cross_entropy",
 ]

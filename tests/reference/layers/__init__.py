@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from reference.cases import Case
 from reference.comparing import read
-from reference.layers import activations, dense, normalization
+from reference.layers import (
+    activations,
+    attention,
+    convolution,
+    dense,
+    embedding,
+    layer_normalization,
+    normalization,
+    pooling,
+    recurrent,
+)
 
 TABLES: dict[str, dict[str, Case]] = {
     "activations": activations.CASES,
+    "attention": attention.CASES,
+    "convolution": convolution.CASES,
     "dense": dense.CASES,
+    "embedding": embedding.CASES,
+    "layer_normalization": layer_normalization.CASES,
     "normalization": normalization.CASES,
+    "pooling": pooling.CASES,
+    "recurrent": recurrent.CASES,
 }
 
 LAYERS: dict[str, Case] = {name: case for table in TABLES.values() for name, case in table.items()}
