@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 IMPLEMENTATIONS = {  # name: (module in implementations/, package that must be installed)
     "ours": ("ours", "tinygrad_course"),
+    "compiled": ("ours_compiled", "tinygrad_course"),
     "numpy": ("numpy_by_hand", "numpy"),
     "torch": ("pytorch", "torch"),
     "autograd": ("hips_autograd", "autograd"),
@@ -27,9 +28,11 @@ IMPLEMENTATIONS = {  # name: (module in implementations/, package that must be i
     "jax": ("jax_", "jax"),
 }
 ONLY_SCALARS = {"micrograd"}
+ONLY_NETWORKS = {"compiled"}
+LAYERS = {"ours", "compiled", "numpy", "torch"}  # those with batch norm and convolutions
 BUILD_GRAPHS = ("ours", "torch")  # those whose leaves and backward() the graph workload can use
 GROUPS = {"chain": ("chain_scalar", "chain_10")}
-ONLY = ("chain", "chain_scalar", "chain_10", "s", "m", "l", "graph")
+ONLY = ("chain", "chain_scalar", "chain_10", "s", "m", "l", "deep", "lenet", "graph")
 
 
 class WorkerError(Exception):
@@ -242,6 +245,10 @@ def run(options, result):
             able = [w for w in workers if w.name not in ONLY_SCALARS]
             if workload.name == "chain_scalar":
                 able = workers
+            if workload.kind == "chain":
+                able = [w for w in able if w.name not in ONLY_NETWORKS]
+            if workload.kind in ("deep", "lenet"):
+                able = [w for w in workers if w.name in LAYERS]
             if workload.name in options.only and able:
                 found = measure(workload, able, options, problems)
                 if found:

@@ -53,6 +53,56 @@ class Network:
 
 
 @dataclass(frozen=True)
+class LeNet:
+    """One step of SGD on two convolutions with pooling and two dense layers."""
+
+    name: str
+    batch: int
+    channels: tuple[int, int] = (20, 40)
+    hidden: int = 100
+    images: int = IMAGES
+    # Flat parts of an image give windows of equal elements, whose order rounding decides: from the
+    # eighth step on, two libraries that are both right drift apart.
+    check_steps: int = 5
+
+    kind = "lenet"
+    kernel = 5
+    tolerance = 1e-4
+
+    @property
+    def title(self):
+        one, two = self.channels
+        return (
+            f"LeNet: 5x5 convolutions to {one} and {two} channels, each with pooling, then "
+            f"{self.hidden} and {CLASSES}, batch {self.batch}"
+        )
+
+
+@dataclass(frozen=True)
+class Deep:
+    """One step of SGD on many layers of equal size, each with batch normalization."""
+
+    name: str
+    layers: int
+    size: int
+    batch: int
+    images: int = IMAGES
+
+    kind = "deep"
+    # Such a net is chaotic: after two steps, float32 and float64 of one library differ visibly.
+    check_steps = 2
+    tolerance = 1e-3
+
+    @property
+    def sizes(self):
+        return (PIXELS, *(self.size,) * self.layers, CLASSES)
+
+    @property
+    def title(self):
+        return f"{self.layers} layers of {self.size} with batch norm, batch {self.batch}, float32"
+
+
+@dataclass(frozen=True)
 class ChainData:
     a: object
     b: object
@@ -62,7 +112,10 @@ class ChainData:
 
 @dataclass(frozen=True)
 class NetworkData:
-    """`batches` holds one row of image indices per step; `weights` pairs of W (n_in, n_out), b."""
+    """`batches` holds one row of image indices per step; `weights` pairs of W (n_in, n_out), b.
+
+    The kernels of convolutions have shape (outputs, inputs, 5, 5).
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -77,6 +130,8 @@ FULL = (
     Network("s", (PIXELS, 30, CLASSES), 10),
     Network("m", (PIXELS, 100, CLASSES), 64),
     Network("l", (PIXELS, 800, 800, CLASSES), 128),
+    Deep("deep", 20, 100, 64),
+    LeNet("lenet", 64),
 )
 SMOKE = (
     Chain("chain_scalar", 10, None),
@@ -84,6 +139,8 @@ SMOKE = (
     Network("s", (PIXELS, 5, CLASSES), 4, images=100, check_steps=3),
     Network("m", (PIXELS, 8, CLASSES), 8, images=100, check_steps=3),
     Network("l", (PIXELS, 16, 16, CLASSES), 16, images=100, check_steps=3),
+    Deep("deep", 2, 8, 8, images=100),
+    LeNet("lenet", 4, channels=(2, 3), hidden=5, images=100, check_steps=3),
 )
 GRAPH_NODES = (1_000, 10_000, 100_000, 1_000_000)
 SMOKE_GRAPH_NODES = (100, 1_000)
@@ -99,15 +156,26 @@ def make_data(workload, folder=None):
         return _chain_data(workload)
     rng = np.random.default_rng(1)
     images, labels = read_mnist(folder) if folder else synthetic_images(workload.images)
-    weights = [
-        (
-            (rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)).astype(np.float32),
-            np.zeros(n_out, np.float32),
-        )
-        for n_in, n_out in zip(workload.sizes, workload.sizes[1:], strict=False)
-    ]
+    if workload.kind == "lenet":
+        one, two = workload.channels
+        k = workload.kernel
+        weights = [
+            _layer(rng, (one, 1, k, k), k * k, one),
+            _layer(rng, (two, one, k, k), one * k * k, two),
+            _layer(rng, (two * 16, workload.hidden), two * 16, workload.hidden),
+            _layer(rng, (workload.hidden, CLASSES), workload.hidden, CLASSES),
+        ]
+    else:
+        pairs = zip(workload.sizes, workload.sizes[1:], strict=False)
+        weights = [_layer(rng, (n_in, n_out), n_in, n_out) for n_in, n_out in pairs]
     batches = rng.integers(len(images), size=(BATCHES, workload.batch))
     return NetworkData(images, labels, batches, weights, LEARNING_RATE)
+
+
+def _layer(rng, shape, n_in, n_out):
+    """Return weights by He et al. and a bias of zeros."""
+    weights = (rng.standard_normal(shape) * np.sqrt(2 / n_in)).astype(np.float32)
+    return weights, np.zeros(n_out, np.float32)
 
 
 def _chain_data(workload):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_course as tc
-from tinygrad_course import nn, viz
+from tinygrad_course import nn, optim, viz
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -20,5 +20,24 @@ def mlp() -> viz.Graph:
     return viz.graph(nn.CrossEntropyLoss()(model(x), y), direction="LR")
 
 
+def replay() -> viz.Graph:
+    """Return the NumPy calls of a training step."""
+    tc.seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    criterion, optimizer = nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1)
+
+    @tc.compile
+    def step(x: np.ndarray, y: np.ndarray) -> tc.Tensor:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(np.ones((4, 2)), np.zeros((4, 1)))
+    return viz.graph(step.plan, title="A training step")
+
+
 if __name__ == "__main__":
+    replay().save(IMAGES / "replay.svg")
     mlp().save(IMAGES / "mlp.svg")

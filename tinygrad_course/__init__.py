@@ -38,6 +38,7 @@ if _TYPE_CHECKING:
         vector_to_parameters,
     )
     from tinygrad_course.checkpointing import checkpoint
+    from tinygrad_course.replay import compile  # noqa: A004 - the word of the field
     from tinygrad_course.transforms import (
         elementwise_grad,
         grad,
@@ -67,6 +68,7 @@ _LATE = {
         "vector_to_parameters",
     ),
     "checkpointing": ("checkpoint",),
+    "replay": ("compile",),
     "transforms": (
         "elementwise_grad",
         "grad",

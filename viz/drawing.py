@@ -123,7 +123,8 @@ def graph(
 
     Args:
         tensor_or_callable: a Tensor, a tuple, list or dict of Tensors, or a function or module
-            that is called with `inputs` and returns one of these.
+            that is called with `inputs` and returns one of these; or the `plan` of a compiled
+            step, whose NumPy calls are then drawn.
         *inputs: what to call it with. Arrays and floats become Tensors, which require grad if
             their dtype can, so that they appear. A module is called in the mode that it is in:
             batch norm in training mode updates its averages.
@@ -163,6 +164,8 @@ def graph(
         inputs = tuple(_named_inputs(tensor_or_callable, inputs, names))  # alive as long as names
         with enable_grad():
             result = tensor_or_callable(*inputs)
+    elif hasattr(tensor_or_callable, "as_values"):  # a compiled step's plan
+        result = tensor_or_callable.as_values()
     elif inputs:
         raise ArgumentError(
             "graph: inputs were given, but the first argument is not a function to call with them"

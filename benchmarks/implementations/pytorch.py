@@ -8,7 +8,7 @@ set_threads = torch.set_num_threads
 
 
 def make(workload, data):
-    return chain(data) if workload.kind == "chain" else network(data)
+    return {"chain": chain, "network": network, "deep": deep, "lenet": lenet}[workload.kind](data)
 
 
 def chain(data):
@@ -28,16 +28,44 @@ def chain(data):
 
 
 def network(data):
-    X, Y = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    batches = list(torch.from_numpy(data.batches))
     layers = []
     for W, b in data.weights:
-        linear = nn.Linear(*W.shape)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W.T))
-            linear.bias.copy_(torch.from_numpy(b))
-        layers += [linear, nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
+        layers += [dense(W, b), nn.ReLU()]
+    return training(nn.Sequential(*layers[:-1]), data, data.images)
+
+
+def deep(data):
+    layers = []
+    for W, b in data.weights:
+        layers += [dense(W, b), nn.BatchNorm1d(W.shape[1]), nn.ReLU()]
+    return training(nn.Sequential(*layers[:-2]), data, data.images)
+
+
+def lenet(data):
+    (K1, b1), (K2, b2), *rest = data.weights
+    layers = []
+    for K, b in ((K1, b1), (K2, b2)):
+        conv = filled(nn.Conv2d(K.shape[1], K.shape[0], K.shape[2]), K, b)
+        layers += [conv, nn.ReLU(), nn.MaxPool2d(2)]
+    first, last = (dense(W, b) for W, b in rest)
+    model = nn.Sequential(*layers, nn.Flatten(), first, nn.ReLU(), last)
+    return training(model, data, data.images.reshape(-1, 1, 28, 28))
+
+
+def dense(W, b):
+    return filled(nn.Linear(*W.shape), W.T, b)
+
+
+def filled(layer, weight, bias):
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return layer
+
+
+def training(model, data, images):
+    X, Y = torch.from_numpy(images), torch.from_numpy(data.labels)
+    batches = list(torch.from_numpy(data.batches))
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=data.learning_rate)
 

@@ -1,0 +1,450 @@
+"""What can be compiled, what is guarded, and what is refused with a cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import tinygrad_course as tc
+from tinygrad_course import nn
+from tinygrad_course.errors import ArgumentError, TraceError
+from tinygrad_course.replay.passes import PASSES
+
+RATE = 2.0
+
+
+def network(seed=0):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(
+        nn.Linear(4, 5, dtype=float, generator=rng),
+        nn.BatchNorm1d(5, dtype=float),
+        nn.Tanh(),
+        nn.Linear(5, 2, dtype=float, generator=rng),
+    )
+
+
+# ---- functions without effects -----------------------------------------------------------------
+
+
+def test_arrays_stay_arrays_and_tensors_tensors():
+    """A compiled function returns what the function returns, of the same kinds."""
+
+    def both(x, t):
+        return {"array": np.exp(x), "pair": (t * 2, 3.0)}
+
+    x, t = np.array([0.5, 1.0]), tc.Tensor([1.0, 2.0])
+    compiled = tc.compile(both)
+    for _ in range(2):
+        found = compiled(x, t)
+        assert isinstance(found["array"], np.ndarray)
+        assert isinstance(found["pair"][0], tc.Tensor)
+        assert found["pair"][1] == 3.0
+        np.testing.assert_array_equal(found["array"], np.exp(x))
+        np.testing.assert_array_equal(found["pair"][0].data, [2.0, 4.0])
+
+
+@pytest.mark.parametrize("transform", [tc.grad, tc.jacobian, tc.hessian])
+def test_transforms_can_be_compiled(transform):
+    """Gradients, Jacobians and Hessians of a function have the eager bits for new inputs."""
+
+    def f(x):
+        return (tc.sin(x) * x**2).sum()
+
+    compiled = tc.compile(transform(f))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.normal(size=4)
+        np.testing.assert_allclose(compiled(x), transform(f)(x), rtol=1e-14)
+
+
+@dataclass
+class Point:
+    """Two arrays and a number."""
+
+    x: np.ndarray
+    y: np.ndarray
+    scale: float
+
+
+def test_nested_arguments():
+    """Dicts, lists and dataclasses of arrays may be arguments, by position and by name."""
+
+    @tc.compile
+    def f(point, *, others):
+        return point.x * point.y * point.scale + others["a"][0]
+
+    for k in range(3):
+        point = Point(np.arange(3.0) + k, np.ones(3), 2.0)
+        found = f(point, others={"a": [np.full(3, 5.0)]})
+        np.testing.assert_array_equal(found, 2 * point.x + 5)
+
+
+def test_numbers_among_the_arguments_choose_the_replay():
+    """A Python number is part of the program, so another one is another program."""
+    compiled = tc.compile(lambda x, n: x * n)
+    for n in (2, 3, 2, 2.5):
+        np.testing.assert_array_equal(compiled(np.ones(2), n), np.full(2, n))
+
+
+def test_views_and_writes_keep_their_meaning():
+    """Writing through a view of a result is seen in the result, as NumPy does."""
+
+    def f(x):
+        y = x * 2
+        top = y[:1]
+        top += 100
+        y[1, 0] = -1
+        z = y.copy()
+        y[...] = 0
+        return z, y
+
+    x = np.arange(4.0).reshape(2, 2)
+    compiled = tc.compile(f)
+    for _ in range(2):
+        for found, expected in zip(compiled(x), f(x), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(x, np.arange(4.0).reshape(2, 2))
+
+
+def test_arrays_captured_by_the_function_are_read_where_they_are():
+    """A mask that is changed in place between calls has its new values."""
+    mask = np.ones(3)
+    compiled = tc.compile(lambda x: x * mask)
+    compiled(np.ones(3))
+    mask[1] = 5
+    np.testing.assert_array_equal(compiled(np.ones(3)), [1, 5, 1])
+    assert "captured arrays" in compiled.explain()
+
+
+def test_several_results_of_one_call():
+    """Functions that return tuples are unpacked in the source."""
+    a = np.array([[2.0, 1.0], [1.0, 3.0]])
+    compiled = tc.compile(lambda a: tc.linalg.eigh(tc.Tensor(a)).eigenvectors)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(a).data, np.linalg.eigh(a).eigenvectors)
+
+
+def test_a_compiled_function_inside_another_is_part_of_it():
+    """Calls of compiled functions are traced through."""
+    inner = tc.compile(lambda x: x * 2)
+    outer = tc.compile(lambda x: inner(x) + 1)
+    np.testing.assert_array_equal(outer(np.ones(2)), [3, 3])
+    assert "* 2" in outer.source or "multiply" in outer.source
+
+
+# ---- what a replay relies on -------------------------------------------------------------------
+
+
+def test_numbers_in_closures_are_guards():
+    """Another value of a captured number makes a new trace."""
+    scale = 2.0
+
+    def f(x):
+        return x * scale
+
+    compiled = tc.compile(f)
+    assert compiled(np.ones(1))[0] == 2
+    scale = 3.0
+    assert compiled(np.ones(1))[0] == 3
+    assert "scale = 3.0" in compiled.explain()
+
+
+def test_numbers_among_the_globals_are_guards(monkeypatch):
+    """So are those of the module."""
+    compiled = tc.compile(lambda x: x * RATE)
+    assert compiled(np.ones(1))[0] == 2
+    monkeypatch.setitem(globals(), "RATE", 7.0)
+    assert compiled(np.ones(1))[0] == 7
+
+
+def test_options_of_modules_are_guards():
+    """A slope or a probability that is changed on the layer takes effect."""
+    layer = nn.LeakyReLU(0.5)
+    compiled = tc.compile(lambda x: layer(tc.Tensor(x)))
+    assert compiled(np.array([-1.0])).item() == -0.5
+    layer.negative_slope = 0.25
+    assert compiled(np.array([-1.0])).item() == -0.25
+
+
+def test_another_dtype_is_traced_anew():
+    """float32 and float64 arguments have replays of their own."""
+    compiled = tc.compile(lambda x: x + 1)
+    for dtype in (np.float32, np.float64, np.float32, np.int64):
+        assert compiled(np.ones(2, dtype)).dtype == np.ones(2, dtype).dtype
+
+
+def test_whether_a_gradient_is_wanted_is_a_guard():
+    """Freezing a parameter makes a new trace."""
+    w = tc.Tensor([2.0], requires_grad=True)
+
+    def f(x, t):
+        y = (x * t).sum()
+        return y.requires_grad
+
+    compiled = tc.compile(f)
+    assert compiled(np.ones(1), w) is True
+    assert compiled(np.ones(1), tc.Tensor([2.0])) is False
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+def square(x):
+    return tc.Tensor(x) ** 2
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (lambda x: float(square(x).sum()), "item\\(\\).*return the array"),
+        (lambda x: square(x).sum().item(), "item\\(\\).*return the array"),
+        (lambda x: int(x.sum()), "int\\(\\)"),
+        (lambda x: x if square(x).sum() > 1 else -x, "a condition.*np.where"),
+        (lambda x: [1, 2, 3][x.argmax()], "an index"),
+        (lambda x: np.asarray(square(x)), "plain array"),
+        (np.array, "plain array"),
+        (lambda x: x.tolist(), "tolist"),
+        (lambda x: 1.0 in x, "`in`"),
+        (lambda x: np.exp(x, out=np.empty(3)), "written into a plain array.*empty_like"),
+    ],
+)
+def test_values_must_not_leave_the_trace(step, words):
+    """What needs a value while tracing is refused, with the user's line and a cure."""
+    with pytest.raises(TraceError, match=words) as caught:
+        tc.compile(step)(np.ones(3))
+    assert "test_compile.py:" in str(caught.value)
+
+
+def test_random_numbers_of_ones_own_are_refused():
+    """An array drawn inside the step would be the same at every replay."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(TraceError, match="differs from one run to the next.*nn.Dropout"):
+        tc.compile(lambda x: x * rng.random(3))(np.ones(3))
+
+
+def test_a_counter_of_ones_own_is_refused():
+    """A Python number that counts calls would stand still."""
+    count = [0]
+
+    def f(x):
+        count[0] += 1
+        return x * count[0]
+
+    with pytest.raises(TraceError, match="differs from one run to the next"):
+        tc.compile(f)(np.ones(3))
+
+
+def test_a_step_that_does_other_things_each_time_is_refused():
+    """The two traces must be one program."""
+    seen = []
+
+    def f(x):
+        seen.append(1)
+        return x + 1 if len(seen) % 2 else np.exp(np.exp(x))
+
+    with pytest.raises(TraceError, match="does not do the same twice"):
+        tc.compile(f)(np.ones(3))
+
+
+def test_what_a_trace_left_elsewhere_is_refused_later():
+    """A stand-in kept in a list is recognised, and the message says to return it."""
+    kept = []
+
+    def f(x):
+        kept.append(np.exp(x))
+        return x
+
+    tc.compile(f)(np.ones(3))
+    with pytest.raises(TraceError, match="return values from the function"):
+        kept[0] + 1
+
+
+def test_bad_arguments():
+    """Something that is no function, and unknown passes, are refused."""
+    with pytest.raises(ArgumentError, match="expected a function, got int"):
+        tc.compile(3)
+    with pytest.raises(ArgumentError, match="unknown passes.*'nothing'.*dead steps"):
+        tc.compile(lambda x: x, passes=["nothing"])
+    with pytest.raises(ArgumentError, match="has not run yet"):
+        tc.compile(lambda x: x).source  # noqa: B018 - the property raises
+
+
+def test_debug_mode_notices_what_a_replay_cannot_see():
+    """An attribute of an ordinary object is no guard; with debug the difference is an error."""
+
+    class Settings:
+        scale = 2.0
+
+    settings = Settings()
+    compiled = tc.compile(lambda x: x * settings.scale, debug=True)
+    np.testing.assert_array_equal(compiled(np.ones(2)), [2, 2])
+    settings.scale = 3.0
+    with pytest.raises(TraceError, match=r"debug mode, result 0 differs.*\.clear\(\)"):
+        compiled(np.ones(2))
+    compiled.clear()
+    np.testing.assert_array_equal(compiled(np.ones(2)), [3, 3])
+
+
+def test_debug_mode_lets_a_right_step_pass():
+    """A training step in debug mode is the same step."""
+    eager, eager_step = training_step()
+    model, step = training_step()
+    compiled = tc.compile(step, debug=True)
+    x, y = data()
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(x, y).item(), eager_step(x, y).item(), rtol=1e-13)
+    for key, value in model.state_dict().items():
+        np.testing.assert_allclose(value, eager.state_dict()[key], rtol=1e-12, err_msg=key)
+
+
+# ---- source and passes -------------------------------------------------------------------------
+
+
+def training_step():
+    model = network()
+    criterion = nn.CrossEntropyLoss()
+
+    def step(x, y):
+        for p in model.parameters():
+            p.grad = None
+        loss = criterion(model(x), y)
+        loss.backward()
+        with tc.no_grad():
+            for p in model.parameters():
+                p.data -= 0.1 * p.grad
+        return loss
+
+    return model, step
+
+
+def data():
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(6, 4)), rng.integers(0, 2, 6)
+
+
+@pytest.mark.parametrize("passes", [(), *[(name,) for name in PASSES], tuple(PASSES)], ids=str)
+@pytest.mark.parametrize("reuse", [True, False])
+def test_every_pass_keeps_the_results(passes, reuse):
+    """With any pass alone, with none and with all, three steps have the eager bits."""
+    eager, eager_step = training_step()
+    model, step = training_step()
+    compiled = tc.compile(step, passes=passes, reuse_buffers=reuse)
+    x, y = data()
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(x, y).item(), eager_step(x, y).item(), rtol=1e-13)
+    for key, value in model.state_dict().items():
+        np.testing.assert_allclose(value, eager.state_dict()[key], rtol=1e-12, err_msg=key)
+
+
+def test_what_nobody_reads_is_not_computed():
+    """A result that goes nowhere is left out, a write into an argument is not."""
+
+    def f(x, y):
+        np.exp(x)
+        y += 1
+        return x + 1
+
+    compiled, y = tc.compile(f), np.zeros(2)
+    compiled(np.ones(2), y)
+    assert "exp" not in compiled.source
+    np.testing.assert_array_equal(y, [1, 1])
+
+
+@pytest.mark.parametrize("name", ["copies", "assignments"])
+def test_a_pass_leaves_out_calls(name):
+    """Each of these passes makes the step shorter."""
+    x, y = data()
+    lengths = []
+    for passes in ((), (name,)):
+        _, step = training_step()
+        compiled = tc.compile(step, passes=passes)
+        compiled(x, y)
+        lengths.append(len(compiled.plan.steps))
+    assert lengths[1] < lengths[0]
+
+
+def test_repetitions_are_computed_once():
+    """The same call on the same values stands once in the source."""
+    compiled = tc.compile(lambda x: np.exp(x) + np.exp(x))
+    np.testing.assert_array_equal(compiled(np.ones(2)), 2 * np.exp(np.ones(2)))
+    assert compiled.source.count("np.exp(") == 1
+
+
+def test_memory_is_used_again():
+    """Fewer bytes are held than results are made."""
+    _, step = training_step()
+    shared, apart = tc.compile(step), tc.compile(step, reuse_buffers=False)
+    x, y = data()
+    shared(x, y), apart(x, y)
+    assert shared._latest.source.buffers < apart._latest.source.buffers
+
+
+def test_the_source_is_numpy_that_runs_by_itself():
+    """The text, given the arrays it names, computes what the function computes."""
+    w = tc.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="weight")
+    compiled = tc.compile(lambda x: tc.tanh(x @ w))
+    x = np.array([[0.1, 0.2]])
+    expected = compiled(x)
+    namespace = {"np": np}
+    exec(compiled.source, namespace)
+    (found,) = namespace["make"](w.data)(x)
+    np.testing.assert_array_equal(found, expected.data)
+
+
+def test_the_source_names_what_the_person_named():
+    """Arguments, parameters, layers and operations stand in the source by name."""
+    _, step = training_step()
+    compiled = tc.compile(step)
+    compiled(*data())
+    source = compiled.source
+    for text in (
+        "def step(x, y)",
+        "layer_0_weight",
+        "Linear(4, 5)",
+        "backward of linear",
+        "softmax_cross_entropy",
+        "(6, 5) float64",
+    ):
+        assert text in source
+
+
+def test_explain_says_what_was_done():
+    """The passes with their effect, the buffers and the guards."""
+    _, step = training_step()
+    compiled = tc.compile(step)
+    compiled(*data())
+    text = compiled.explain()
+    for words in ("NumPy calls", *PASSES, "buffers", "modes and options of"):
+        assert words in text
+
+
+def test_the_plan_can_be_drawn():
+    """The calls of a training step are drawn in the frames of their modules, phase by phase."""
+    _, step = training_step()
+    compiled = tc.compile(step)
+    compiled(*data())
+    picture = tc.viz.graph(compiled.plan)
+    titles = [node.title for node in picture.nodes]
+    assert sum("matmul (forward)" in title for title in titles) == 2
+    assert any("backward" in title for title in titles)
+    assert "layer_0_weight" in titles
+    assert picture.svg().rstrip().endswith("</svg>")
+
+
+def test_clear_forgets_the_replays():
+    """After clear() the next call traces again."""
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return x + 1
+
+    compiled = tc.compile(f)
+    compiled(np.ones(1))
+    traced = len(calls)
+    compiled.clear()
+    compiled(np.ones(1))
+    assert len(calls) == 2 * traced
+    assert repr(compiled) == "<compiled f: 1 replay>"
