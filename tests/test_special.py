@@ -403,3 +403,15 @@ def test_without_scipy_the_missing_command_is_named():
     assert out == "1.0"
     assert err.splitlines()[-1].startswith("ImportError: tinygrad_course.special")
     assert "pip install 'tinygrad_course[course]'" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("function", "leading"),
+    [(tc.special.erfcx, -1 / np.sqrt(np.pi)), (tc.special.dawsn, -0.5)],
+    ids=["erfcx", "dawsn"],
+)
+@pytest.mark.parametrize("x", [1e6, 1e8, 1e12])
+def test_slopes_far_out_keep_their_digits(function, leading, x):
+    """Where two large terms cancel, the derivative is still that of the asymptotic series."""
+    slope = tc.elementwise_grad(function)(np.array([x]))
+    np.testing.assert_allclose(slope * x**2, leading, rtol=1e-11)
