@@ -87,10 +87,11 @@ class Deep:
     size: int
     batch: int
     images: int = IMAGES
+    # Such a net is chaotic: one rectifier that rounding switches moves the gradients of the first
+    # layers by 3 %, so only the first loss can be compared.
+    check_steps: int = 1
 
     kind = "deep"
-    # Such a net is chaotic: after two steps, float32 and float64 of one library differ visibly.
-    check_steps = 2
     tolerance = 1e-3
 
     @property
@@ -139,7 +140,7 @@ SMOKE = (
     Network("s", (PIXELS, 5, CLASSES), 4, images=100, check_steps=3),
     Network("m", (PIXELS, 8, CLASSES), 8, images=100, check_steps=3),
     Network("l", (PIXELS, 16, 16, CLASSES), 16, images=100, check_steps=3),
-    Deep("deep", 2, 8, 8, images=100),
+    Deep("deep", 2, 8, 8, images=100, check_steps=2),
     LeNet("lenet", 4, channels=(2, 3), hidden=5, images=100, check_steps=3),
 )
 GRAPH_NODES = (1_000, 10_000, 100_000, 1_000_000)
