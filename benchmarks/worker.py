@@ -42,6 +42,7 @@ class Worker:
 
     def calibrate(self, seconds):
         """Return how many steps take about `seconds`; this is the warm-up as well."""
+        self._run(3)  # whoever compiles has then compiled
         steps = 1
         while (elapsed := self._run(steps)[0]) < seconds / 4:
             steps *= 2

@@ -221,10 +221,10 @@ def _is_new(var: Var, step: Step) -> bool:
 def _names(program: Program, function: Callable[..., Any]) -> dict[int, str]:
     """Return what the source may call things from outside, by id."""
     names: dict[int, str] = {}
-    for step in program.steps:
-        for module in step.note.modules[:1]:
-            for path, tensor in (*module.named_parameters(), *module.named_buffers()):
-                names.setdefault(id(tensor), path)
+    ran = (step.note.modules[0] for step in program.steps if step.note.modules)
+    for module in {id(module): module for module in ran}.values():
+        for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+            names.setdefault(id(tensor), path)
     for _, p, table in program.tables:
         names[id(table)] = names.setdefault(id(p), p._name or "parameter")
     try:
