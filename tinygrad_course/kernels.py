@@ -34,6 +34,7 @@ def kernel(function: Function) -> Function:
                 return x.recorder.kernel(function, args, keywords)
         return function(*args, **keywords)
 
+    run.inner = function  # type: ignore[attr-defined]  # whoever asks for its arguments looks here
     return run  # type: ignore[return-value]  # it has the function's own signature
 
 

@@ -166,6 +166,7 @@ def _arguments(function: Callable[..., Any]) -> _Arguments:
     """Return a function's arguments; a ufunc's are its inputs."""
     if isinstance(function, np.ufunc):
         return _Arguments(("x", "y", "z", "u")[: function.nin], None, ())
+    function = getattr(function, "inner", function)  # of a kernel
     code = getattr(function, "__code__", None)
     if code is None:  # a function of NumPy's, perhaps written in C
         parameters = inspect.signature(function).parameters.values()

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from tinygrad_course.kernels import kernel
 from tinygrad_course.memory import keep_freed_memory
 from tinygrad_course.ops.samples import values
 from tinygrad_course.primitive import Op, Sample, primitive
@@ -237,6 +238,7 @@ def _of_forward(x: Any, weight: Any, options: dict[str, Any]) -> _Plan:
     return _plan(x.shape[0], x.shape[2:], x.shape[1], weight.shape[2:], weight.shape[0], **options)
 
 
+@kernel
 def _conv2d(
     x: Any,
     weight: Any,
@@ -272,6 +274,7 @@ def _conv2d(
     return _images(out)
 
 
+@kernel
 def _conv2d_weight(
     x: Any,
     g: Any,
@@ -330,6 +333,7 @@ def _correlate(rows: Any, given: Any, plan: _Plan, dtype: Any) -> Any:
     return result
 
 
+@kernel
 def _conv2d_input(
     g: Any,
     weight: Any,

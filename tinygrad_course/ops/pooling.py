@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_course.kernels import kernel
 from tinygrad_course.ops.convolution import Pair, reached
 from tinygrad_course.ops.picking import sent_back
 from tinygrad_course.ops.samples import values
@@ -110,6 +111,7 @@ def _reduce(x: Any, windows: _Windows, ufunc: Any, initial: Any) -> Any:
 # ---- maxima ----------------------------------------------------------------------------------
 
 
+@kernel
 def _max_pool2d(
     x: Any,
     *,
@@ -145,6 +147,7 @@ def _winners(x: Any, ans: Any, windows: _Windows) -> Iterator[tuple[Any, Any, An
             yield seen, at, won
 
 
+@kernel
 def _max_pool2d_indices(x: Any, **options: Any) -> Any:
     ans = _max_pool2d(x, **options)
     windows = _windows(x.shape[2:], **options)
@@ -155,6 +158,7 @@ def _max_pool2d_indices(x: Any, **options: Any) -> Any:
     return found
 
 
+@kernel
 def _max_pool2d_rule(g: Any, ans: Any, x: Any, **options: Any) -> Any:
     if type(g) is not np.ndarray:
         n, channels, height, width = x.shape
@@ -259,6 +263,7 @@ def _divisor(
     return float(table.flat[0]) if table.min() == table.max() else table
 
 
+@kernel
 def _avg_pool2d(
     x: Any,
     *,
@@ -287,6 +292,7 @@ def _of_kind(counts: Any, dtype: Any) -> Any:
     return counts.astype(dtype) if isinstance(counts, np.ndarray) else counts
 
 
+@kernel
 def _avg_pool2d_input(
     g: Any,
     *,
