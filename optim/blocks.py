@@ -61,7 +61,8 @@ def run(rule: Callable[[Any, Any, State], None], jobs: Iterable[Job]) -> None:
     for job in small:
         rule(*job)
     if pieces:
-        spread(lambda piece: rule(*piece), pieces, total * SECONDS)
+        # What follows an update is the next forward pass, whose products want BLAS's threads.
+        spread(lambda piece: rule(*piece), pieces, total * SECONDS, more=False)
     for p, state, parts in split:
         _gather(p, state, parts)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tinygrad_course as tc
 from tinygrad_course import memory, threads
 from tinygrad_course.threads import cut, shares, spread
 
@@ -114,6 +115,17 @@ def test_blas_has_its_threads_back_a_while_after_work_in_several(blas, three):
     assert blas._get() == 4
     blas.release()
     assert blas._get() == 4
+
+
+def test_blas_has_its_threads_back_at_once_if_no_more_work_comes(blas, three):
+    """After an optimizer's step the next layer's products run in as many threads as ever."""
+    spread(lambda _: None, range(4), seconds=1.0, more=False)
+    assert blas._get() == 4
+    p = tc.Tensor(np.zeros(1 << 20), requires_grad=True)
+    p.grad = np.ones(1 << 20)
+    tc.optim.Adam([p]).step()
+    assert blas._get() == 4
+    assert p.data.max() < 0
 
 
 def test_numpys_blas_is_found():

@@ -5,8 +5,8 @@ as many threads as there are cores. How the pieces are cut is up to the caller a
 shapes alone: then the bits of a result do not depend on how many threads there are.
 
 As many threads are used as NumPy's BLAS would use (``OMP_NUM_THREADS``, ``threadpoolctl``). While
-they run BLAS itself is held to one thread, and for 20 ms after: OpenBLAS's own threads do not sleep
-between two products but keep the other cores busy with waiting, and then a step of LeNet takes
+they run BLAS itself is held to one thread, and usually for 20 ms after: OpenBLAS's own threads do
+not sleep between two products but keep the other cores busy with waiting, and a step of LeNet takes
 twice as long. With a BLAS other than OpenBLAS, which cannot be asked, the pieces are done one after
 the other.
 """
@@ -173,7 +173,9 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def spread(work: Callable[[Any], None], pieces: Sequence[Any], seconds: float) -> None:
+def spread(
+    work: Callable[[Any], None], pieces: Sequence[Any], seconds: float, *, more: bool = True
+) -> None:
     """Call ``work(piece)`` for every piece, in several threads if there is enough to do.
 
     The pieces must write to different places. The first error is raised, after all have ended.
@@ -182,6 +184,8 @@ def spread(work: Callable[[Any], None], pieces: Sequence[Any], seconds: float) -
         work: what to do with one piece.
         pieces: what to do it with.
         seconds: about how long all of it takes on one core.
+        more: whether more such work comes soon, so that BLAS stays at one thread for a while; not
+            so where large matrix products follow, which want all threads for themselves.
 
     Example:
         >>> import numpy as np
@@ -197,7 +201,7 @@ def spread(work: Callable[[Any], None], pieces: Sequence[Any], seconds: float) -
         work(pieces[0])
         return
     count = min(len(pieces), _available()) if seconds >= ENOUGH else 1
-    with _shared_blas().alone(lasting=count > 1):
+    with _shared_blas().alone(lasting=more and count > 1):
         if count < 2:
             for piece in pieces:
                 work(piece)

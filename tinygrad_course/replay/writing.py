@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.primitive import FUNCTIONS
-from tinygrad_course.replay.passes import buffers
+from tinygrad_course.replay.liveness import buffers
 from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, shape_text
 from tinygrad_course.replay.traced import SYMBOLS
 
