@@ -8,11 +8,13 @@ import statistics
 import subprocess
 from pathlib import Path
 
+import workloads
+
 
 def empty(options):
     """Return a result without measurements: when, where and how."""
     return {
-        "format": 1,
+        "format": 2,
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": {
             "cpu": cpu_model(),
@@ -33,6 +35,8 @@ def empty(options):
         "left_out": [],
         "problems": [],
         "workloads": {},
+        "first": {},
+        "memory": {},
         "graph": {},
     }
 
@@ -89,22 +93,23 @@ def furthest(found, expected):
     return max(abs(x - y) / max(abs(y), 1e-12) for x, y in pairs)
 
 
-def ratios(found):
-    """Return, per peer, base/peer of the medians and of each round; the base is the first."""
-    base, *peers = found["seconds"]
+def ratios(found, base=None):
+    """Return, per peer, base/peer of the medians and of each round; the first is the base."""
+    base = base or next(iter(found["seconds"]))
     ours = found["seconds"][base]
     return {
         peer: {
             "of_medians": statistics.median(ours) / statistics.median(times),
             "rounds": [x / y for x, y in zip(ours, times, strict=True)],
         }
-        for peer in peers
-        for times in [found["seconds"][peer]]
+        for peer, times in found["seconds"].items()
+        if peer != base
     }
 
 
 def workload_table(name, found):
     check, times = found["check"], found["seconds"]
+    compared_with = check["reference"]
     base = next(iter(times))
     compared = ratios(found)
     unit, scale = ("us", 1e6) if statistics.median(times[base]) < 1e-3 else ("ms", 1e3)
@@ -119,14 +124,48 @@ def workload_table(name, found):
                 number(ratio["of_medians"]) if ratio else "",
                 spread(ratio["rounds"]) if ratio else "",
                 f"{statistics.median(found['busy_cores'][peer]):.1f}",
-                "" if peer == check["reference"] else f"{check['deviation'][peer]:.0e}",
+                difference(check, peer),
             )
         )
-    return (
+    text = (
         f"\n{name}: {found['title']}\n{aligned(rows)}"
-        f"  differs: largest relative difference from {check['reference']} in the first "
-        f"{check['steps']} steps\n  (allowed {check['tolerance']:.0e}); "
+        f"  differs: largest relative difference from {compared_with} in the first "
+        f"{check['steps']} step(s)\n  (allowed {check['tolerance']:.0e}); "
         f"cores: processor time / time\n"
+    )
+    if "in_the_mean" in check:
+        mean = check["in_the_mean"]["deviation"].values()
+        text += f"  without dropout; with it, the mean losses differ by up to {max(mean):.0e}\n"
+    return text
+
+
+def difference(check, peer):
+    if peer == check["reference"] or peer not in check["deviation"]:
+        return ""
+    return f"{check['deviation'][peer]:.0e}"
+
+
+def first_table(first):
+    rows = [("", "", "ms", "(min .. max)")]
+    for name, found in first.items():
+        for peer, seconds in found.items():
+            cells = number(1e3 * statistics.median(seconds)), spread([1e3 * s for s in seconds])
+            rows.append((name, peer, *cells))
+    return (
+        f"\nfirst: tracing or compiling a new step (three first calls less three later ones)\n"
+        f"{aligned(rows)}"
+    )
+
+
+def memory_table(memory):
+    rows = [("", "first step", "later")]
+    for peer, grown in memory.items():
+        cells = ("-", "-") if grown is None else tuple(f"{size / 2**20:.0f}" for size in grown)
+        rows.append((peer, *cells))
+    return (
+        f"\nmemory: {workloads.MEMORY.title}:\nby how many MiB the process grew at its peak; the "
+        f"activations of a layer take 1 MiB,\nthose of all layers 50, the gradients of the weights "
+        f"50\n{aligned(rows)}"
     )
 
 
@@ -163,19 +202,37 @@ def summary(result):
         *(f"  set: {name}={value}" for name, value in machine["environment"].items()),
     ]
     if found:
-        peers = list(dict.fromkeys(peer for one in found.values() for peer in ratios(one)))
-        rows = [("", *peers)]
-        for name, one in found.items():
-            compared = ratios(one)
-            cells = [number(compared[p]["of_medians"]) if p in compared else "-" for p in peers]
-            rows.append((f"{name}: {next(iter(one['seconds']))} /", *cells))
+        longest_first = sorted(found.values(), key=lambda one: -len(one["seconds"]))
+        peers = list(dict.fromkeys(peer for one in longest_first for peer in ratios(one)))
         lines += [f"\nratios of the medians of {settings['rounds']} rounds, lower is better:"]
-        lines += [aligned(rows).rstrip("\n")]
+        lines += [ratio_table(found, some) for some in fitting(peers)]
     lines += [f"left out: {text}" for text in result["left_out"]]
     lines += [f"ERROR: {text}" for text in result["problems"]]
     if settings["smoke"]:
         lines.append("smoke run: the times above mean nothing")
     return "\n".join(lines)
+
+
+def fitting(peers, width=70):
+    """Return the peers in groups whose names stand side by side on a line."""
+    groups, used = [[]], 0
+    for peer in peers:
+        needed = max(len(peer), 7) + 2
+        if groups[-1] and used + needed > width:
+            groups.append([])
+            used = 0
+        groups[-1].append(peer)
+        used += needed
+    return groups
+
+
+def ratio_table(found, peers):
+    rows = [("", *peers)]
+    for name, one in found.items():
+        compared = ratios(one)
+        cells = [number(compared[p]["of_medians"]) if p in compared else "-" for p in peers]
+        rows.append((f"{name}: {next(iter(one['seconds']))} /", *cells))
+    return aligned(rows)
 
 
 def openblas_kernels(libraries):

@@ -8,182 +8,39 @@ import argparse
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import report
 import workloads
+from measuring import measure, measure_graphs, measure_memory, measure_tracing
+from processes import WorkerError, close, say, start
 
-HERE = Path(__file__).resolve().parent
-
-IMPLEMENTATIONS = {  # name: (module in implementations/, package that must be installed)
+PEERS = {  # name: (module in implementations/, package that must be installed)
     "ours": ("ours", "tinygrad_course"),
     "compiled": ("ours_compiled", "tinygrad_course"),
+    "limit": ("limit", "numpy"),
     "numpy": ("numpy_by_hand", "numpy"),
     "torch": ("pytorch", "torch"),
+    "torch_fused": ("pytorch_fused", "torch"),
+    "torch_channels_last": ("pytorch_channels_last", "torch"),
+    "torch_compile": ("pytorch_compile", "torch"),
+    "jax": ("jax_", "jax"),
+    "jax_scan": ("jax_scan", "jax"),
     "autograd": ("hips_autograd", "autograd"),
     "mygrad": ("mygrad_", "mygrad"),
     "micrograd": ("micrograd_", "micrograd"),
-    "jax": ("jax_", "jax"),
+    "tinygrad": ("tinygrad_", "tinygrad"),
 }
-ONLY_SCALARS = {"micrograd"}
-ONLY_NETWORKS = {"compiled"}
-LAYERS = {"ours", "compiled", "numpy", "torch"}  # those with batch norm and convolutions
 BUILD_GRAPHS = ("ours", "torch")  # those whose leaves and backward() the graph workload can use
-GROUPS = {"chain": ("chain_scalar", "chain_10")}
-ONLY = ("chain", "chain_scalar", "chain_10", "s", "m", "l", "deep", "lenet", "graph")
-
-
-class WorkerError(Exception):
-    """A worker raised, or ended without an answer."""
-
-
-class Worker:
-    """A process that runs one implementation and answers one request at a time."""
-
-    def __init__(self, name, threads):
-        self.name = name
-        module, _package = IMPLEMENTATIONS[name]
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | thread_settings(threads),
-            encoding="utf-8",
-        )
-        try:
-            self.about = self.ask("hello", threads=threads)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, request, **arguments):
-        try:
-            self.process.stdin.write(json.dumps({"do": request, **arguments}) + "\n")
-            self.process.stdin.flush()
-        except OSError:
-            raise WorkerError(f"{self.name} has ended") from None
-        line = self.process.stdout.readline()
-        if not line:
-            raise WorkerError(f"{self.name} ended during {request!r}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise WorkerError(f"{self.name} failed in {request!r}:\n{answer['error']}")
-        return answer["ok"]
-
-    def close(self):
-        self.process.kill()
-        self.process.communicate()  # closes the pipes and waits
-
-
-def thread_settings(threads):
-    """Return the environment that holds every numerical library to `threads` threads."""
-    number = str(threads)
-    return {
-        "OPENBLAS_NUM_THREADS": number,
-        "OMP_NUM_THREADS": number,
-        "MKL_NUM_THREADS": number,
-        "VECLIB_MAXIMUM_THREADS": number,
-        "PJRT_NPROC": number,  # XLA's thread pool; switching its threads off by flag is slower
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(HERE),
-    }
-
-
-def say(text, end="\n"):
-    print(text, end=end, file=sys.stderr, flush=True)
-
-
-def start(names, threads, problems):
-    """Start the workers that can be started; the others are problems, not the end of the run."""
-    workers = []
-    try:
-        for name in names:
-            try:
-                workers.append(Worker(name, threads))
-            except WorkerError as error:
-                problems.append(str(error))
-                say(f"  error: {error}")
-    except BaseException:
-        close(workers)
-        raise
-    return workers
-
-
-def close(workers):
-    for worker in workers:
-        worker.close()
-
-
-def in_turn(workers, round_number):
-    """Begin each round with another worker, so that nobody always follows the same neighbour."""
-    first = round_number % len(workers)
-    return workers[first:] + workers[:first]
-
-
-def measure(workload, workers, options, problems):
-    """Check that the workers agree, then time blocks of steps of each in turn."""
-    values = {}
-    for worker in workers:
-        say(f"{workload.name}: checking {worker.name}")
-        try:
-            worker.ask("setup", workload=workload.name, smoke=options.smoke, folder=options.data)
-            values[worker.name] = worker.ask("values", steps=workload.check_steps)
-        except WorkerError as error:
-            problems.append(f"{workload.name}: {error}")
-            say(f"  error: {error}")
-    if not values:
-        return None
-    check = report.compare(values, "numpy", workload.tolerance)
-    for name in check["disagree"]:
-        problems.append(
-            f"{workload.name}: {name} differs from {check['reference']} by "
-            f"{check['deviation'][name]:.1e} (relative), allowed are {workload.tolerance:.0e}"
-        )
-        say(f"  error: {problems[-1]}")
-    agreed = [w for w in workers if w.name in values and w.name not in check["disagree"]]
-    if not agreed:
-        return None
-
-    steps = {w.name: w.ask("calibrate", seconds=options.block) for w in agreed}
-    blocks = {w.name: [] for w in agreed}
-    for k in range(options.rounds):
-        say(f"{workload.name}: round {k + 1}/{options.rounds}:", end="")
-        for worker in in_turn(agreed, k):
-            say(f" {worker.name}", end="")
-            blocks[worker.name].append(worker.ask("time", steps=steps[worker.name]))
-        say("")
-    return {
-        "title": workload.title,
-        "check": {"steps": workload.check_steps, **check},
-        "steps_per_block": steps,
-        "seconds": {name: [b["seconds"] for b in found] for name, found in blocks.items()},
-        "busy_cores": {name: [b["busy"] for b in found] for name, found in blocks.items()},
-    }
-
-
-def measure_graphs(names, options, problems):
-    """Time chains of growing length, each length in fresh processes, so that memory is comparable.
-
-    The first round of each process also says how much it grew while it built its first chain.
-    """
-    found = {}
-    for nodes in workloads.SMOKE_GRAPH_NODES if options.smoke else workloads.GRAPH_NODES:
-        chains = max(1, (1_000 if options.smoke else 50_000) // nodes)
-        workers = start(names, options.threads, problems)
-        try:
-            rounds = {worker.name: [] for worker in workers}
-            for k in range(options.rounds):
-                say(f"graph {nodes}: round {k + 1}/{options.rounds}:", end="")
-                for worker in in_turn(workers, k):
-                    say(f" {worker.name}", end="")
-                    rounds[worker.name].append(worker.ask("graph", nodes=nodes, chains=chains))
-                say("")
-        finally:
-            close(workers)
-        found[str(nodes)] = rounds
-    return found
+GROUPS = {
+    "chain": ("chain_scalar", "chain_10"),
+    "networks": ("s", "m", "l", "deep", "dropadam", "lenet"),
+    "adam": ("adam_1m", "adam_10m"),
+    "conv": ("conv_1", "conv_20", "conv_32", "conv_64"),
+}
+EXTRA = ("first", "memory", "graph")
+ONLY = (*workloads.NAMES, *EXTRA)
 
 
 def parse():
@@ -203,19 +60,24 @@ def parse():
 
     add = parser.add_argument
     add("--rounds", type=int, help="blocks per implementation and workload (7; smoke 2)")
-    add("--only", type=names(ONLY), help=f"workloads, of {','.join(ONLY)} (all)")
+    allowed = (*GROUPS, *ONLY)
+    add("--only", type=names(allowed), help=f"workloads, of {','.join(allowed)} (all)")
     add(
         "--peers",
-        type=names(IMPLEMENTATIONS),
-        default=list(IMPLEMENTATIONS),
-        help=f"implementations, of {','.join(IMPLEMENTATIONS)} (all); ratios are first/other",
+        type=names(PEERS),
+        default=list(PEERS),
+        help=f"implementations, of {','.join(PEERS)} (all); ratios are first/other",
     )
     add("--json", type=Path, help="write every number to this file")
     add("--threads", type=int, default=os.cpu_count(), help="threads of each (number of cores)")
     add("--data", type=str, help="folder with MNIST's gzipped IDX files (synthetic images)")
     add("--block", type=float, help="seconds per block (0.3; smoke 0.002)")
     add("--smoke", action="store_true", help="tiny sizes: does it work? Its times mean nothing")
-    options = parser.parse_args()
+    return completed(parser.parse_args())
+
+
+def completed(options):
+    """Fill in the defaults that depend on other options."""
     options.rounds = options.rounds or (2 if options.smoke else 7)
     options.block = options.block or (0.002 if options.smoke else 0.3)
     chosen = options.only or ONLY
@@ -225,49 +87,54 @@ def parse():
     return options
 
 
-def run(options, result):
-    """Fill `result` workload by workload, so that an interrupted run can print what it has."""
-    problems = result["problems"]
-    names = []
-    for name in options.peers:
-        package = IMPLEMENTATIONS[name][1]
+def installed(names, result):
+    """Return (name, module, options) of the peers that can be imported."""
+    wanted = []
+    for name in names:
+        module, package = PEERS[name]
         if importlib.util.find_spec(package):
-            names.append(name)
+            wanted.append((name, module, None))
         else:
             result["left_out"].append(f"{name}: the package {package} is not installed")
             say(f"left out: {result['left_out'][-1]}")
+    return wanted
 
-    say(f"starting {', '.join(names)} with {options.threads} thread(s) each")
-    workers = start(names, options.threads, problems)
+
+def run(options, result):
+    """Fill `result` workload by workload, so that an interrupted run can print what it has."""
+    wanted = installed(options.peers, result)
+    say(f"starting {', '.join(w[0] for w in wanted)} with {options.threads} thread(s) each")
+    workers = start(wanted, options.threads, result["problems"], result["left_out"])
     try:
         result["libraries"] = {worker.name: worker.about for worker in workers}
         for workload in workloads.SMOKE if options.smoke else workloads.FULL:
-            able = [w for w in workers if w.name not in ONLY_SCALARS]
-            if workload.name == "chain_scalar":
-                able = workers
-            if workload.kind == "chain":
-                able = [w for w in able if w.name not in ONLY_NETWORKS]
-            if workload.kind in ("deep", "lenet"):
-                able = [w for w in workers if w.name in LAYERS]
+            able = [w for w in workers if w.can(workload)]
             if workload.name in options.only and able:
-                found = measure(workload, able, options, problems)
+                found = measure(workload, able, options, result)
                 if found:
                     result["workloads"][workload.name] = found
                     print(report.workload_table(workload.name, found), flush=True)
+        if "first" in options.only and any(w.about["compiles"] for w in workers):
+            result["first"] = measure_tracing(workers, options)
+            print(report.first_table(result["first"]), flush=True)
     finally:
         close(workers)
-    able = [name for name in names if name in BUILD_GRAPHS]
+    started = [one for one in wanted if one[0] in result["libraries"]]
+    if "memory" in options.only:
+        result["memory"] = measure_memory(started, options, result)
+        print(report.memory_table(result["memory"]), flush=True)
+    able = [one for one in started if one[0] in BUILD_GRAPHS]
     if "graph" in options.only and able:
-        result["graph"] = measure_graphs(able, options, problems)
+        result["graph"] = measure_graphs(able, options, result)
         print(report.graph_table(result["graph"]), flush=True)
 
 
-def main():
-    options = parse()
+def finish(fill, options):
+    """Let `fill` measure, print the summary, write the JSON; return the exit status."""
     result = report.empty(options)
     interrupted = False
     try:
-        run(options, result)
+        fill(options, result)
     except KeyboardInterrupt:
         interrupted = True
         result["problems"].append("interrupted: not everything was measured")
@@ -277,6 +144,7 @@ def main():
         say(f"\nerror: {error}")
     print(report.summary(result))
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         say(f"wrote {options.json}")
     if interrupted:
@@ -285,4 +153,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(run, parse()))

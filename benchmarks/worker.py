@@ -1,9 +1,10 @@
-"""One implementation in a process of its own: `python worker.py NAME`, driven by run.py.
+"""One implementation in a process of its own: `python worker.py MODULE`, driven by run.py.
 
 Each line on stdin is a request in JSON, each line on stdout its answer. Between requests the
 process waits in a blocking read and takes no processor time from the others.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -14,34 +15,67 @@ import time
 import traceback
 from pathlib import Path
 
+import data
+import numpy as np
 import workloads
 
 
 class Worker:
+    """Answers the requests.
+
+    A module of `implementations` has a table `MAKERS`, by the name of a workload or by its kind, of
+    functions from data to a step: `step(i)` does one step and returns its numbers (loss or value
+    and gradients). Where these are arrays, the maker returns `step, look` and `look()` gives them.
+    """
+
     def __init__(self, name):
         self.module = importlib.import_module(f"implementations.{name}")
-        self.step = None
+        self.steps_per_call = getattr(self.module, "STEPS_PER_CALL", 1)
+        self.step = self.look = None
         self.count = 0
 
-    def hello(self, threads):
+    def hello(self, threads, options):
         """Report what was loaded, and the threads and kernels of its numerical libraries."""
         if hasattr(self.module, "set_threads"):
             self.module.set_threads(threads)
-        return {"version": self.module.VERSION, "pools": thread_pools()}
+        if options:
+            self.module.configure(**options)
+        return {
+            "version": self.module.VERSION,
+            "pools": thread_pools(),
+            "makes": list(self.module.MAKERS),
+            "checked": getattr(self.module, "CHECKED", True),
+            "steps_per_call": self.steps_per_call,
+            "compiles": getattr(self.module, "COMPILES", False),
+        }
 
-    def setup(self, workload, smoke, folder):
+    def setup(self, workload, smoke, folder, quiet=False):
         chosen = workloads.find(workload, smoke=smoke)
-        self.step = None  # drops the previous workload before the next one takes memory
+        self.step = self.look = None  # drops the previous workload before the next takes memory
         gc.collect()
-        self.step = self.module.make(chosen, workloads.make_data(chosen, folder))
+        makers = self.module.MAKERS
+        make = makers.get(chosen.name) or makers[chosen.kind]
+        made = make(data.make_data(chosen, folder, quiet=quiet))
+        self.step, self.look = made if isinstance(made, tuple) else (made, None)
         self.count = 0
 
     def values(self, steps):
         """Run the first steps and report their results, for the comparison with the others."""
-        return [self._run(1)[1] for _ in range(steps)]
+        found = []
+        while len(found) < steps:
+            result = self._run(1)[1]
+            if self.steps_per_call > 1:
+                found += result
+            else:
+                found.append(digest(self.look()) if self.look else result)
+        return found[:steps]
+
+    def source(self):
+        """Return the source of a compiled step that has run."""
+        return self.module.source()
 
     def calibrate(self, seconds):
-        """Return how many steps take about `seconds`; this is the warm-up as well."""
+        """Return how many calls take about `seconds`; this is the warm-up as well."""
         self._run(3)  # whoever compiles has then compiled
         steps = 1
         while (elapsed := self._run(steps)[0]) < seconds / 4:
@@ -49,10 +83,34 @@ class Worker:
         return max(1, round(steps * seconds / elapsed))
 
     def time(self, steps):
-        """Time a block of steps; the processor time tells how many cores were busy."""
+        """Time a block of calls; the processor time tells how many cores were busy."""
         busy = time.process_time()
         elapsed, _ = self._run(steps)
-        return {"seconds": elapsed / steps, "busy": (time.process_time() - busy) / elapsed}
+        each = elapsed / (steps * self.steps_per_call)
+        return {"seconds": each, "busy": (time.process_time() - busy) / elapsed}
+
+    def first(self, **workload):
+        """Return the time of tracing or compiling: that of three first calls less three later ones.
+
+        The first call need not be the only one: gradients that are None there are arrays in the
+        second, which may be another program.
+        """
+        self.setup(**workload)
+        return max(self._run(3)[0] - self._run(3)[0], 0.0)
+
+    def memory(self, steps):
+        """Return by how many bytes the process grew at its peak: in its first step, and later."""
+        give_memory_back()  # or what loading the data left behind would serve the first step
+        before = resident_bytes()
+        grown = []
+        for count in (1, steps):
+            if before is None or not forget_peak():
+                return None
+            loss = self._run(count)[1][0]
+            if not np.isfinite(loss):
+                raise ValueError(f"the loss is {loss}")
+            grown.append(peak_bytes() - before)
+        return grown
 
     def graph(self, nodes, chains):
         """Build and walk `chains` chains of scalar operations; report the times per node.
@@ -94,6 +152,17 @@ class Worker:
         return elapsed, result
 
 
+def digest(arrays):
+    """Return two numbers per array that notice wrong elements, signs and places."""
+    numbers = []
+    for array in arrays:
+        flat = np.asarray(array, dtype=np.float64).ravel()
+        weights = np.linspace(1, 2, flat.size)
+        size = np.abs(flat).mean()
+        numbers += [float(weights @ np.abs(flat)), float(weights @ np.abs(flat + size))]
+    return numbers
+
+
 def resident_bytes():
     """Return the memory of this process in RAM, or None where it cannot be read."""
     try:
@@ -104,6 +173,27 @@ def resident_bytes():
             return None
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return psutil.Process().memory_info().rss
+
+
+def give_memory_back():
+    """Return free memory to the system, where the C library is GNU's."""
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def forget_peak():
+    """Let Linux begin anew to note the largest memory in RAM; False where this is not possible."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_bytes():
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
 def thread_pools():
@@ -128,8 +218,10 @@ def main():
         try:
             worker = worker or Worker(sys.argv[1])
             answer = {"ok": getattr(worker, request.pop("do"))(**request)}
-        except Exception:  # noqa: BLE001 - the parent decides what an error means
+        except Exception as error:  # noqa: BLE001 - the parent decides what an error means
             answer = {"error": traceback.format_exc()}
+            if getattr(error, "left_out", False):
+                answer = {"left out": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -1,9 +1,9 @@
 """Elementwise update rules over blocks of large arrays, in several threads.
 
-A rule makes a dozen passes over a parameter, its gradient and its state. Blocks can be shared among
-threads, because NumPy lets other threads run while it computes, and those of a parameter that does
-not fit into the processor's cache stay there from pass to pass. Every element sees the same
-operations as without blocks, so the bits are the same.
+A rule makes a dozen passes over a parameter, its gradient and its state. A block of them stays in
+the processor's cache from pass to pass, with temporary arrays as small as itself, and blocks can be
+shared among threads, because NumPy lets other threads run while it computes. Every element sees the
+same operations as without blocks, so the bits are the same.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_course.memory import keep_freed_memory
 from tinygrad_course.threads import cut, spread
 
-BLOCK = 1 << 18
-"""Elements of a block. In smaller ones threads wait for each other more than they compute: every
-pass ends with Python's lock, and a quarter of the elements takes twice as long in all."""
+BLOCK = 1 << 17
+"""Elements of a block at most: in smaller ones threads wait for Python's lock between the passes,
+in larger ones the temporary arrays fill the cache. What is not larger is updated as a whole."""
 
 SECONDS = 1e-9
 """About how long an element takes on one core."""
+
+BUSY = 1e-3
+"""Seconds of work from which on threads share it. After a matrix product BLAS's threads keep the
+other cores busy, waiting for the next one, and a short update is done before it gets one."""
 
 State = dict[str, Any]
 Job = tuple[Any, Any, State]
@@ -41,28 +46,24 @@ def run(rule: Callable[[Any, Any, State], None], jobs: Iterable[Job]) -> None:
         >>> p.any(), state
         (np.False_, {'calls': 1})
     """
-    small: list[Job] = []
     pieces: list[Job] = []
     split: list[tuple[Any, State, list[State]]] = []
     total = 0
     for p, g, state in jobs:
-        if p.size < BLOCK // 2:
-            small.append((p, g, state))
+        if p.size <= BLOCK or not _divisible(p, state):
+            rule(p, g, state)
             continue
         total += p.size
-        if p.size <= BLOCK or not _divisible(p, state):
-            pieces.append((p, g, state))
-            continue
         places = cut(p.size, BLOCK)
         parts = [_part(p, state, place) for place in places]
         flat, slope = _flat(p, p), _flat(g, p)
         pieces += [(flat[s], slope[s], part) for s, part in zip(places, parts, strict=True)]
         split.append((p, state, parts))
-    for job in small:
-        rule(*job)
     if pieces:
+        keep_freed_memory()  # of the temporary arrays, for those of the next block
+        seconds = total * SECONDS
         # What follows an update is the next forward pass, whose products want BLAS's threads.
-        spread(lambda piece: rule(*piece), pieces, total * SECONDS, more=False)
+        spread(lambda piece: rule(*piece), pieces, seconds if seconds >= BUSY else 0.0, more=False)
     for p, state, parts in split:
         _gather(p, state, parts)
 

@@ -74,9 +74,9 @@ def write_after(array: Any, time: int) -> Write | None:
 
 
 def user_line() -> str:
-    """Return ``file:line`` of the nearest caller outside this package, for error messages."""
+    """Return ``file:line`` of the nearest caller outside this package, NumPy and SciPy."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _inside(frame):
+    while frame is not None and _inside(frame, "numpy", "scipy"):
         frame = frame.f_back
     return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -86,6 +86,6 @@ def called_by_user() -> bool:
     return not _inside(sys._getframe(2))
 
 
-def _inside(frame: FrameType) -> bool:
+def _inside(frame: FrameType, *others: str) -> bool:
     module: str = frame.f_globals.get("__name__", "")
-    return module.partition(".")[0] == "tinygrad_course"
+    return module.partition(".")[0] in ("tinygrad_course", *others)

@@ -5,9 +5,9 @@ memory back to the system, and the system fills every page with zeros when it ha
 third of the time of a step of LeNet, more than the arithmetic of its backward pass costs. So
 memory that was freed is kept for the next array.
 
-This is a setting of the whole process. It is made when the first large convolution runs, not by
-importing, and not where the user has made it already: by the variables MALLOC_TRIM_THRESHOLD_,
-MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES.
+This is a setting of the whole process. It is made when the first large convolution, normalization
+or update runs, not by importing, and not where the user has made it already: by the variables
+MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES.
 """
 
 from __future__ import annotations

@@ -264,7 +264,8 @@ class Tensor(Value):
                 )
             start = data.dtype.type(1) if data.ndim == 0 else np.ones_like(data)
         else:
-            start = gradient._data if isinstance(gradient, Value) else np.asarray(gradient)
+            start = gradient._data if isinstance(gradient, Value) else gradient
+            start = start if hasattr(start, "__array_function__") else np.asarray(start)
             if start.shape != data.shape:
                 raise ShapeError(
                     f"backward: gradient has shape {start.shape}, expected {data.shape}"

@@ -1,12 +1,9 @@
 """What a good student writes: the derivatives by hand, on plain arrays."""
 
 import numpy as np
+from implementations import numpy_images as images
 
 VERSION = f"numpy {np.__version__}"
-
-
-def make(workload, data):
-    return {"chain": chain, "network": network, "deep": deep, "lenet": lenet}[workload.kind](data)
 
 
 def chain(data):
@@ -107,22 +104,22 @@ def lenet(data):
     def step(i):
         index = batches[i % len(batches)]
         x, y = X[index], Y[index]
-        columns1 = columns(x)
-        a1 = np.maximum(convolve(columns1, K1, b1), 0)
-        p1, won1 = pool(a1)
-        columns2 = columns(p1)
-        a2 = np.maximum(convolve(columns2, K2, b2), 0)
-        p2, won2 = pool(a2)
+        columns1 = images.columns(x, 5)
+        a1 = np.maximum(images.convolve(columns1, K1, b1), 0)
+        p1, won1 = images.pool(a1)
+        columns2 = images.columns(p1, 5)
+        a2 = np.maximum(images.convolve(columns2, K2, b2), 0)
+        p2, won2 = images.pool(a2)
         flat = p2.reshape(len(x), -1)
         a3 = np.maximum(flat @ W3 + b3, 0)
         loss, g4 = cross_entropy(a3 @ W4 + b4, y)
 
         g3 = (g4 @ W4.T) * (a3 > 0)
-        g2 = unpool((g3 @ W3.T).reshape(p2.shape), won2) * (a2 > 0)
-        g1 = unpool(to_image(g2, K2, p1.shape), won1) * (a1 > 0)
+        g2 = images.unpool((g3 @ W3.T).reshape(p2.shape), won2) * (a2 > 0)
+        g1 = images.unpool(images.to_image(g2, K2, p1.shape), won1) * (a1 > 0)
         gradients = (
-            *kernels(columns1, g1, K1),
-            *kernels(columns2, g2, K2),
+            *images.kernels(columns1, g1, K1),
+            *images.kernels(columns2, g2, K2),
             *(flat.T @ g3, g3.sum(axis=0)),
             *(a3.T @ g4, g4.sum(axis=0)),
         )
@@ -133,46 +130,57 @@ def lenet(data):
     return step
 
 
-def columns(x):
-    """Return every 5x5 window as a row: (m * rows * columns, channels * 25)."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, (5, 5), axis=(2, 3))
-    return windows.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *windows.shape[2:4], -1)
+def dropout(data):
+    X, Y, batches, p_drop = data.images, data.labels, data.batches, data.dropout
+    layers = [(W.copy(), b.copy()) for W, b in data.weights]
+    parameters = [p for layer in layers for p in layer]
+    update = adam_rule(parameters, data.learning_rate)
+    rng = np.random.default_rng(0)
+
+    def step(i):
+        index = batches[i % len(batches)]
+        x, y = X[index], Y[index]
+        inputs, masks = [], []
+        for W, b in layers[:-1]:
+            inputs.append(x)
+            z = x @ W + b
+            mask = (rng.random(z.shape, dtype=np.float32) >= p_drop) / np.float32(1 - p_drop)
+            masks.append(mask * (z > 0))
+            x = z * masks[-1]
+        inputs.append(x)
+        W, b = layers[-1]
+        loss, g = cross_entropy(x @ W + b, y)
+        gradients = []
+        for k in reversed(range(len(layers))):
+            gradients = [inputs[k].T @ g, g.sum(axis=0), *gradients]
+            if k:
+                g = (g @ layers[k][0].T) * masks[k - 1]
+        update(gradients)
+        return (float(loss),)
+
+    return step
 
 
-def convolve(windows, K, b):
-    return (windows @ K.reshape(len(K), -1).T + b).transpose(0, 3, 1, 2)
+def adam(data):
+    parameters = [p.copy() for p in data.parameters]
+    update = adam_rule(parameters, data.learning_rate)
+    return (lambda _i: update(data.gradients)), lambda: parameters
 
 
-def kernels(windows, g, K):
-    rows = g.transpose(0, 2, 3, 1).reshape(-1, len(K))
-    return (rows.T @ windows.reshape(len(rows), -1)).reshape(K.shape), rows.sum(axis=0)
+def adam_rule(parameters, lr, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Return Adam's update as its paper writes it."""
+    averages = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
+    t = 0
 
+    def update(gradients):
+        nonlocal t
+        t += 1
+        for p, g, (m, v) in zip(parameters, gradients, averages, strict=True):
+            m[...] = beta1 * m + (1 - beta1) * g
+            v[...] = beta2 * v + (1 - beta2) * g**2
+            p -= lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)  # noqa: PLW2901
 
-def to_image(g, K, shape):
-    m, outputs, rows, places = g.shape
-    parts = g.transpose(0, 2, 3, 1) @ K.reshape(outputs, -1)
-    parts = parts.reshape(m, rows, places, *K.shape[1:]).transpose(4, 5, 0, 3, 1, 2)
-    d = np.zeros(shape, g.dtype)
-    for i in range(5):
-        for j in range(5):
-            d[:, :, i : i + rows, j : j + places] += parts[i, j]
-    return d
-
-
-def pool(a):
-    """Return the maxima of 2x2 windows and which of the four places held the first of them."""
-    m, channels, rows, places = a.shape
-    windows = a.reshape(m, channels, rows // 2, 2, places // 2, 2).transpose(0, 1, 2, 4, 3, 5)
-    windows = windows.reshape(*windows.shape[:4], 4)
-    return windows.max(axis=-1), windows.argmax(axis=-1)
-
-
-def unpool(g, won):
-    d = np.zeros((*g.shape, 4), g.dtype)
-    np.put_along_axis(d, won[..., None], g[..., None], axis=-1)
-    m, channels, rows, places = g.shape
-    d = d.reshape(m, channels, rows, places, 2, 2).transpose(0, 1, 2, 4, 3, 5)
-    return d.reshape(m, channels, 2 * rows, 2 * places)
+    return update
 
 
 def cross_entropy(z, y):
@@ -184,3 +192,16 @@ def cross_entropy(z, y):
     p /= total
     p[rows, y] -= 1
     return loss, p / len(z)
+
+
+MAKERS = {
+    "chain": chain,
+    "network": network,
+    "deep": deep,
+    "dropout": dropout,
+    "lenet": lenet,
+    "adam": adam,
+    "convolution": images.convolution,
+    "pooling": images.pooling,
+    "batch_norm": images.batch_norm,
+}

@@ -1,4 +1,4 @@
-"""tinygrad_course, eager: its own modules, loss and optimizer."""
+"""tinygrad_course, eager: its own modules, losses and optimizers."""
 
 import numpy as np
 
@@ -6,14 +6,6 @@ import tinygrad_course as tc
 from tinygrad_course import nn, optim
 
 VERSION = f"tinygrad_course {tc.__version__}, numpy {np.__version__}"
-
-
-def make(workload, data, compiled=lambda train: train):
-    if workload.kind == "chain":
-        return chain(data)
-    model = {"network": network, "deep": deep, "lenet": lenet}[workload.kind](data)
-    shape = (-1, 1, 28, 28) if workload.kind == "lenet" else (len(data.images), -1)
-    return training(model, data, data.images.reshape(shape), compiled)
 
 
 def chain(data):
@@ -32,11 +24,21 @@ def chain(data):
     return step
 
 
+# ---- networks ------------------------------------------------------------------------------------
+
+
 def network(data):
     layers = []
     for W, b in data.weights:
         layers += [dense(W, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def dropout_network(data):
+    layers = []
+    for W, b in data.weights:
+        layers += [dense(W, b), nn.ReLU(), nn.Dropout(data.dropout)]
+    return nn.Sequential(*layers[:-2])
 
 
 def deep(data):
@@ -48,7 +50,7 @@ def deep(data):
 
 def lenet(data):
     (K1, b1), (K2, b2), *rest = data.weights
-    layers = []
+    layers = [nn.Unflatten(1, (1, 28, 28))]
     for K, b in ((K1, b1), (K2, b2)):
         conv = nn.Conv2d(K.shape[1], K.shape[0], K.shape[2])
         conv.weight.data[...], conv.bias.data[...] = K, b
@@ -63,24 +65,85 @@ def dense(W, b):
     return linear
 
 
-def training(model, data, X, compiled):
-    Y, batches = data.labels, data.batches
-    criterion = nn.CrossEntropyLoss()
-    optimizer = optim.SGD(model.parameters(), lr=data.learning_rate)
+MODELS = {"network": network, "deep": deep, "lenet": lenet, "dropout": dropout_network}
+OPTIMIZERS = {"network": optim.SGD, "deep": optim.SGD, "lenet": optim.SGD, "dropout": optim.Adam}
 
-    @compiled
-    def train(x, y):
-        optimizer.zero_grad()
-        loss = criterion(model(x), y)
-        loss.backward()
+
+def training(kind):
+    """Return the maker of a training step of this kind of network."""
+
+    def make(data):
+        X, Y, batches = data.images, data.labels, data.batches
+        model = MODELS[kind](data)
+        criterion = nn.CrossEntropyLoss()
+        optimizer = OPTIMIZERS[kind](model.parameters(), lr=data.learning_rate)
+
+        def step(i):
+            index = batches[i % len(batches)]
+            optimizer.zero_grad()
+            loss = criterion(model(X[index]), Y[index])
+            loss.backward()
+            optimizer.step()
+            return (float(loss),)
+
+        return step
+
+    return make
+
+
+# ---- parts ---------------------------------------------------------------------------------------
+
+
+def as_it_is(function):
+    return function
+
+
+def adam(data, transform=as_it_is):
+    parameters = [tc.Tensor(p, requires_grad=True) for p in data.parameters]
+    for p, g in zip(parameters, data.gradients, strict=True):
+        p.grad = g
+    optimizer = optim.Adam(parameters, lr=data.learning_rate)
+
+    @transform
+    def update():
         optimizer.step()
-        return loss
 
-    def step(i):
-        index = batches[i % len(batches)]
-        return (float(train(X[index], Y[index])),)
+    return (lambda _i: update()), lambda: [p.data for p in parameters]
 
-    return step
+
+def convolution(data, transform=as_it_is):
+    K = tc.Tensor(data.kernels, requires_grad=True)
+    return part(data, lambda x: nn.functional.conv2d(x, K, padding=data.padding), [K], transform)
+
+
+def pooling(data, transform=as_it_is):
+    return part(data, lambda x: nn.functional.max_pool2d(x, 2), [], transform)
+
+
+def batch_norm(data, transform=as_it_is):
+    layer = nn.BatchNorm2d(data.x.shape[1])
+    return part(data, layer, list(layer.parameters()), transform)
+
+
+def part(data, function, parameters, transform):
+    """Return the step of a part of a network: its result and all gradients."""
+    upstream = tc.Tensor(data.upstream)
+    leaves = [tc.Tensor(data.x, requires_grad=True), *parameters]
+
+    @transform
+    def forward_and_backward():
+        for leaf in leaves:
+            leaf.grad = None
+        y = function(leaves[0])
+        y.backward(upstream)
+        return y
+
+    def step(_i):
+        nonlocal y
+        y = forward_and_backward()
+
+    y = None
+    return step, lambda: [y.data, *(leaf.grad for leaf in leaves)]
 
 
 def chain_leaves():
@@ -89,3 +152,7 @@ def chain_leaves():
         tc.Tensor(0.002, requires_grad=True),
         tc.Tensor(1.0),
     )
+
+
+PARTS = {"adam": adam, "convolution": convolution, "pooling": pooling, "batch_norm": batch_norm}
+MAKERS = {"chain": chain, **{kind: training(kind) for kind in MODELS}, **PARTS}

@@ -86,6 +86,11 @@ LARGE = {
     "stride": ((40, 8, 24, 24), (16, 8, 4, 4), {"stride": (2, 3)}),
     "groups": ((32, 8, 24, 24), (16, 4, 3, 3), {"groups": 2}),
     "dilation": ((32, 8, 24, 24), (16, 8, 3, 3), {"dilation": (2, 2)}),
+    "one kernel for each channel": (
+        (32, 16, 24, 24),
+        (16, 1, 3, 3),
+        {"groups": 16, "padding": ((1, 0), (2, 1)), "stride": (1, 2)},
+    ),
 }
 
 
@@ -129,6 +134,17 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(large, monkeypatch):
         found.append(products(*large))
     for one, three in zip(*found, strict=True):
         np.testing.assert_array_equal(one, three)
+
+
+def test_the_gradients_of_one_backward_pass_are_the_three_products(large):
+    """What a backward pass computes piece by piece at once is what its rows compute alone."""
+    *arrays, g, options = large
+    x, weight, bias = (tc.Tensor(array, requires_grad=True) for array in arrays)
+    ops.conv2d(x, weight, bias, **options).backward(g)
+    _, back, kernels = products(*large)
+    np.testing.assert_array_equal(x.grad, back)
+    np.testing.assert_array_equal(weight.grad, kernels)
+    np.testing.assert_allclose(bias.grad, g.sum(axis=(0, 2, 3), dtype=float), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))

@@ -32,7 +32,7 @@ def test_the_scale_is_one_over_the_real_keep_probability(p, dtype):
     assert set(np.unique(out)) == {dtype(0), dtype(1 / keep)}
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.8])
 def test_the_expectation_is_kept(p):
     """The mean of many dropped ones is 1 within five standard errors."""
     out = nn.Dropout(p, generator=stream())(np.ones((500, 400)))
@@ -40,11 +40,14 @@ def test_the_expectation_is_kept(p):
     assert abs(out.mean() - 1) < 5 * error
 
 
-def test_elements_are_dropped_independently():
-    """Neighbours along both axes are dropped together as often as chance has it."""
-    kept = nn.Dropout(0.5, generator=stream())(np.ones((500, 400))) > 0
-    for pair in (kept[1:] & kept[:-1], kept[:, 1:] & kept[:, :-1]):
-        assert abs(pair.mean() - 0.25) < 0.005
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5])
+def test_elements_are_dropped_independently(p):
+    """Neighbours, near and far, are kept together as often as chance has it."""
+    kept = (nn.Dropout(p, generator=stream())(np.ones((500, 401))) > 0).reshape(-1)
+    both = (1 - p) ** 2
+    error = np.sqrt(both * (1 - both) / kept.size)
+    for apart in (1, 2, 3, 7, 8, 9, 16, 64, 401):
+        assert abs((kept[apart:] & kept[:-apart]).mean() - both) < 6 * error
 
 
 def test_backward_uses_the_mask_of_forward():

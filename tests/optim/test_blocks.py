@@ -91,7 +91,7 @@ def test_a_model_that_changes_its_dtype_keeps_its_state(monkeypatch):
 def test_real_sizes_use_blocks_and_threads():
     """With the block size that is used, a large parameter ends with the bits of the plain rule."""
     rng = np.random.default_rng(1)
-    data, g = (rng.normal(size=(900, 900)).astype(np.float32) for _ in range(2))
+    data, g = (rng.normal(size=(1100, 1000)).astype(np.float32) for _ in range(2))
     p = tc.Tensor(data.copy(), requires_grad=True)
     optimizer = optim.Adam([p])
     state: dict = {}
@@ -111,7 +111,7 @@ def test_an_error_in_a_block_is_raised():
         if p[0] > 0:
             raise ValueError("seen")
 
-    p = np.zeros(blocks.BLOCK * 8)
+    p = np.zeros(blocks.BLOCK * 24)
     p[-blocks.BLOCK :] = 1
     with pytest.raises(ValueError, match="seen"):
         blocks.run(rule, [(p, p.copy(), {})])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -427,7 +430,9 @@ def test_the_plan_can_be_drawn():
     compiled(*data())
     picture = tc.viz.graph(compiled.plan)
     titles = [node.title for node in picture.nodes]
-    assert sum("matmul (forward)" in title for title in titles) == 2
+    products = [s for s in compiled.plan.steps if s.text == "np.dot" and s.note.phase == "forward"]
+    assert sum(s.note.operation == "linear" for s in products) == 2
+    assert sum("dot (forward)" in title for title in titles) == len(products)
     assert any("backward" in title for title in titles)
     assert "layer_0_weight" in titles
     assert picture.svg().rstrip().endswith("</svg>")
@@ -448,3 +453,161 @@ def test_clear_forgets_the_replays():
     compiled(np.ones(1))
     assert len(calls) == 2 * traced
     assert repr(compiled) == "<compiled f: 1 replay>"
+
+
+# ---- what cannot be one straight line ------------------------------------------------------------
+
+
+def test_functions_that_return_before_they_work_are_refused():
+    """A generator or a coroutine has done nothing yet when it returns."""
+
+    def values(x):
+        yield x
+
+    async def later(x):
+        return x
+
+    async def stream(x):
+        yield x
+
+    for function, what in ((values, "generator"), (later, "coroutine"), (stream, "generator")):
+        with pytest.raises(ArgumentError, match=f"{function.__name__} is a {what} function"):
+            tc.compile(function)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), {1.0}, range(3), iter([1.0])],
+    ids=["object", "set", "range", "iterator"],
+)
+def test_a_result_that_a_replay_cannot_make_is_refused(result):
+    """Every call would return the same object, which the function may have made anew."""
+    with pytest.raises(
+        TraceError, match=rf"returned {type(result).__name__}; a replay returns Ten"
+    ):
+        tc.compile(lambda x: result)(np.ones(2))
+
+
+@pytest.mark.parametrize("result", [None, 2.5, "done", True, np.float32(1)], ids=repr)
+def test_plain_results_are_returned_as_they_are(result):
+    """A step may return nothing, a number or a word."""
+    compiled = tc.compile(lambda x: result)
+    assert [compiled(np.ones(2)) for _ in range(2)] == [result, result]
+
+
+def test_recursion_with_an_end_is_a_straight_line():
+    """A function that calls itself, compiled or not, becomes one line of calls."""
+
+    @tc.compile
+    def power(x, n=3):
+        return power(x, n - 1) * x if n else x
+
+    x = np.array([2.0, 3.0])
+    for _ in range(2):
+        np.testing.assert_array_equal(power(x), x**4)
+    assert len(power.plan.steps) == 3
+
+
+def test_recursion_without_an_end_is_named():
+    """It is refused with the function's name, and the next call of another function works."""
+
+    @tc.compile
+    def endless(x):
+        return endless(x * 2)
+
+    with pytest.raises(TraceError, match="endless calls itself without an end"):
+        endless(np.ones(2))
+    assert tc.compile(lambda x: x + 1)(np.ones(1)) == 2
+
+
+def test_a_compiled_function_in_a_compiled_function_is_part_of_it():
+    """Also if it has a replay for these shapes already."""
+    inner = tc.compile(lambda x: np.exp(x) * 2)
+    x = np.array([0.5, 1.0])
+    inner(x)
+    outer = tc.compile(lambda x: inner(x) + 1)
+    for _ in range(2):
+        np.testing.assert_array_equal(outer(x), np.exp(x) * 2 + 1)
+    assert "np.exp" in outer.source
+
+
+def test_libraries_of_plain_arrays_are_refused_with_a_cure():
+    """The line is the user's, and the message says where such a call belongs."""
+    linalg = pytest.importorskip("scipy.linalg")
+    with pytest.raises(TraceError, match=r"test_compile\.py:\d+ needs .* SciPy, belong before or"):
+        tc.compile(linalg.expm)(np.eye(2))
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["new", "older"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_threads_inside_a_step_are_refused(older):
+    """What another thread computes for the step would be frozen at its first value."""
+    with ThreadPoolExecutor(2) as pool:
+        if older:
+            list(pool.map(lambda _: time.sleep(0.05), range(2)))  # now its threads are there
+
+        weight = tc.Tensor([3.0, 4.0])
+
+        def of_the_argument(x):
+            return sum(pool.map(lambda k: x * k, range(4)))
+
+        def of_a_tensor(x):
+            return x + next(pool.map(lambda k: weight.data * k, [2]))
+
+        for step in (of_the_argument, of_a_tensor):
+            with pytest.raises(TraceError, match="another thread computes with arrays of the"):
+                tc.compile(step)(tc.Tensor([1.0, 2.0]))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_nobody_listens_to_is_refused():
+    """An error in a thread reaches nobody, so the one who called the step gets it."""
+
+    def step(x):
+        thread = threading.Thread(target=lambda: x * 3)
+        thread.start()
+        thread.join()
+        return x * 2
+
+    with pytest.raises(TraceError, match="another thread computes"):
+        tc.compile(step)(np.ones(2))
+
+
+def test_another_thread_may_use_the_model_while_it_is_traced():
+    """Only the step itself must stay in one thread."""
+    layer = nn.Linear(3, 2, dtype=float)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    expected = layer(x).data
+    asked, answered, found = threading.Event(), threading.Event(), []
+
+    def serve():
+        asked.wait(20)
+        found.append(layer(x).data)
+        answered.set()
+
+    server = threading.Thread(target=serve)
+    server.start()
+
+    def step(x):
+        asked.set()
+        assert answered.wait(20)
+        return layer(x)
+
+    np.testing.assert_allclose(tc.compile(step)(x).data, expected, rtol=1e-14)
+    server.join()
+    np.testing.assert_allclose(np.asarray(found[0]), expected, rtol=1e-14)
+
+
+def test_threads_take_turns():
+    """Two threads that call one compiled function do not compute in each other's buffers."""
+    layer = nn.Sequential(nn.Linear(80, 80, dtype=float), nn.Tanh(), nn.Linear(80, 80, dtype=float))
+    compiled = tc.compile(lambda x: (layer(x) ** 2).sum())
+    inputs = [np.random.default_rng(i).normal(size=(60, 80)) for i in range(2)]
+    expected = [compiled(x).item() for x in inputs]
+    assert expected[0] != expected[1]
+
+    def work(i):
+        return {compiled(inputs[i]).item() for _ in range(300)}
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [{value} for value in expected]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
 import tinygrad_course as tc
 from tinygrad_course import nn, optim
 from tinygrad_course.errors import ModifiedValueError, TraceError
+from tinygrad_course.replay.traced import Traced
 
 OPTIMIZERS = {
     "sgd": ("SGD", {"lr": 0.1}),
@@ -322,3 +325,59 @@ def test_a_bad_label_is_refused_by_the_replay_too():
         compiled(x, np.full(len(y), 7))
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
+
+
+def test_a_step_that_forgets_its_gradients_is_traced_once():
+    """The first step has no old gradients, the second has: it is the same replay."""
+    model, _, step = make()
+    compiled = tc.compile(step)
+    for x, y in batches(3):
+        compiled(x, y)
+    assert repr(compiled) == "<compiled step: 1 replay>"
+    for p in model.parameters():
+        p.grad = None
+    compiled(*batches()[0])
+    assert repr(compiled) == "<compiled step: 1 replay>"
+
+
+def test_a_step_that_adds_to_its_gradients_is_traced_with_and_without_them():
+    """Without zero_grad the first step starts the gradients, and later ones add to them."""
+    models = [nn.Linear(5, 3, dtype=float, generator=np.random.default_rng(0)) for _ in range(2)]
+
+    def step(model, x):
+        (model(x) ** 2).sum().backward()
+
+    compiled = tc.compile(lambda x: step(models[0], x))
+    for x, _ in batches(3, dtype=float):
+        compiled(x)
+        step(models[1], x)
+        np.testing.assert_array_equal(models[0].weight.grad, models[1].weight.grad)
+    assert repr(compiled).endswith("2 replays>")
+
+
+def test_finished_traces_hold_no_memory():
+    """What was computed while tracing is gone without the help of Python's cycle collector."""
+    _, _, step = make()
+    gc.collect()
+    gc.disable()
+    try:
+        alive = sum(isinstance(x, Traced) for x in gc.get_objects())
+        compiled = tc.compile(step)
+        compiled(*batches()[0])
+        assert sum(isinstance(x, Traced) for x in gc.get_objects()) == alive
+    finally:
+        gc.enable()
+
+
+def test_an_upstream_gradient_may_be_an_argument():
+    """``y.backward(g)`` takes a plain array that is an argument of the step."""
+    w = tc.Tensor([1.0, 2.0], requires_grad=True)
+
+    @tc.compile
+    def step(x, g):
+        w.grad = None
+        (w * x).backward(g)
+
+    for x, g in (([1.0, 2.0], [3.0, 4.0]), ([5.0, 6.0], [7.0, 8.0])):
+        step(np.array(x), np.array(g))
+        np.testing.assert_array_equal(w.grad, np.multiply(x, g))

@@ -1,20 +1,24 @@
 """Batch normalization, and the running averages that go with it.
 
 The fast rule works on a table of one row per place and one column per channel. Of images whose
-channels lie last in memory, as convolutions leave them, the table is a view. A large table is gone
-through block by block, so that what is computed from a block stays in the processor's cache, and
-with several of its rows side by side: a vector as short as the channels is added slowly.
+channels lie last in memory, as convolutions leave them, the table is a view. A large batch is gone
+through block by block, so that what is computed from a block stays in the processor's cache: with
+several places side by side in a row, since a vector as short as the channels is added slowly, or
+with the places of one channel in a row where the images lie so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.buffers import note_write
+from tinygrad_course.kernels import kernel
+from tinygrad_course.memory import keep_freed_memory
 from tinygrad_course.ops.arithmetic import multiply
 from tinygrad_course.ops.powers import sqrt
 from tinygrad_course.ops.reduction import reduce_mean, reduce_var
@@ -30,6 +34,9 @@ BLOCK = 1 << 17
 
 WIDTH = 512
 """Elements that a row of a block has at least, if it can."""
+
+PLACES = 64
+"""Places of an image from which on a row holds those of one channel, if they lie so."""
 
 SECONDS = 4e-10
 """About how long a core takes for an element in one pass."""
@@ -73,46 +80,109 @@ def _sums(table: Any) -> Any:
 
 
 class _Blocks:
-    """A large table in blocks, with `times` of its rows in one row."""
+    """A large batch as a matrix whose rows are cut into blocks.
 
-    def __init__(self, table: Any) -> None:
-        m, self.channels = table.shape
-        most = max(1, WIDTH // self.channels)
-        self.times = next(n for n in range(most, 0, -1) if m % n == 0)
-        self.shape = (m // self.times, self.channels * self.times)
-        self.pieces = cut(self.shape[0], BLOCK // self.shape[1])
-        self.seconds = m * self.channels * SECONDS
-        self.parts = np.empty((2, len(self.pieces), self.shape[1]), table.dtype)
+    Attributes:
+        shape: of the matrix.
+        parts: two places for what has been summed of each block.
+    """
 
-    def wide(self, table: Any) -> Any:
-        """Return a table with its rows side by side."""
-        return table.reshape(self.shape)
+    shape: tuple[int, int]
+    parts: Any
 
-    def repeated(self, vector: Any) -> Any:
-        """Return one number per channel as a row of a block."""
-        return np.tile(vector, self.times)
+    def _cut(self) -> None:
+        self.pieces = cut(self.shape[0], max(1, BLOCK // self.shape[1]))
 
     def each(self, work: Any) -> None:
         """Call ``work(number, rows)`` for every block."""
         numbered = list(enumerate(self.pieces))
-        spread(lambda one: work(*one), numbered, self.seconds)
+        spread(lambda one: work(*one), numbered, self.shape[0] * self.shape[1] * SECONDS)
+
+
+class _Beside(_Blocks):
+    """Places in the rows, several side by side, each with all its channels."""
+
+    def __init__(self, x: Any, order: tuple[int, ...]) -> None:
+        self.order = order
+        self.channels = x.shape[1]
+        m = x.size // self.channels
+        most = max(1, WIDTH // self.channels)
+        self.times = next(n for n in range(most, 0, -1) if m % n == 0)
+        self.shape = (m // self.times, self.channels * self.times)
+        self._cut()
+        self.parts = np.empty((2, len(self.pieces), self.shape[1]), x.dtype)
+
+    def view(self, x: Any) -> Any:
+        """Return images as the matrix."""
+        return _table(x, self.order).reshape(self.shape)
+
+    def images(self, matrix: Any, x: Any) -> Any:
+        """Return the matrix in the shape of x."""
+        return _untabled(matrix.reshape(-1, self.channels), x, self.order)
+
+    def repeated(self, vector: Any) -> Any:
+        """Return one number per channel as a matrix."""
+        return np.broadcast_to(np.tile(vector, self.times), self.shape)
+
+    def add(self, which: int, number: int, _rows: slice, block: Any) -> None:
+        """Keep the sums of a block."""
+        self.parts[which, number] = _sums(block)
 
     def total(self, which: int = 0) -> Any:
-        """Return the sum of the blocks' sums per channel, in the order of the table."""
+        """Return the sum of each channel, in the order of memory."""
         whole = np.add.reduce(self.parts[which], axis=0)
         return np.add.reduce(whole.reshape(self.times, self.channels), axis=0)
+
+
+class _Stacked(_Blocks):
+    """All places of one channel of one image in a row."""
+
+    def __init__(self, x: Any) -> None:
+        self.count, self.channels = x.shape[:2]
+        self.shape = (self.count * self.channels, prod(x.shape[2:]))
+        self._cut()
+        self.parts = np.empty((2, self.shape[0]), x.dtype)
+
+    def view(self, x: Any) -> Any:
+        """Return images as the matrix."""
+        return x.reshape(self.shape)
+
+    def images(self, matrix: Any, x: Any) -> Any:
+        """Return the matrix in the shape of x."""
+        return matrix.reshape(x.shape)
+
+    def repeated(self, vector: Any) -> Any:
+        """Return one number per channel as a matrix."""
+        return np.broadcast_to(np.tile(vector, self.count)[:, None], self.shape)
+
+    def add(self, which: int, _number: int, rows: slice, block: Any) -> None:
+        """Keep the sums of a block."""
+        np.dot(block, _ones(self.shape[1], block.dtype.char), out=self.parts[which, rows])
+
+    def total(self, which: int = 0) -> Any:
+        """Return the sum of each channel, image by image."""
+        return np.add.reduce(self.parts[which].reshape(self.count, self.channels), axis=0)
+
+
+def _blocks(x: Any) -> Any:
+    """Return the blocks that fit how x lies in memory."""
+    keep_freed_memory()
+    order = _order(x)
+    if x.flags.c_contiguous and x.ndim > 2 and prod(x.shape[2:]) >= PLACES:
+        return _Stacked(x)
+    return _Beside(x, order)
 
 
 # ---- forward and backward ------------------------------------------------------------------
 
 
 def _batch_norm(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    if x.size > SMALL:
+        y, mean, var, scale = _normalize_blocks(x, weight, bias, eps)
+        return (y, mean, var), ((None, mean), scale)
     order = _order(x)
     table = _table(x, order)
     m = len(table)
-    if x.size > SMALL:
-        y, mean, var, scale = _normalize_blocks(table, weight, bias, eps)
-        return (_untabled(y, x, order), mean, var), ((None, mean), scale)
     mean = _sums(table) / m
     centred = table - mean
     var = _sums(centred * centred) / m
@@ -123,22 +193,22 @@ def _batch_norm(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     return (_untabled(y, x, order), mean, var), ((centred, mean), scale)
 
 
-def _normalize_blocks(table: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any, Any]:
-    m = len(table)
-    blocks = _Blocks(table)
-    y = np.empty(table.shape, table.dtype)
-    given, wide = blocks.wide(table), blocks.wide(y)
+@kernel
+def _normalize_blocks(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any, Any]:
+    m = x.size // x.shape[1]
+    blocks = _blocks(x)
+    given, y = blocks.view(x), np.empty(blocks.shape, x.dtype)
 
     def add_up(number: int, rows: slice) -> None:
-        blocks.parts[0, number] = _sums(given[rows])
+        blocks.add(0, number, rows, given[rows])
 
     blocks.each(add_up)
     mean = blocks.total() / m
-    row = blocks.repeated(mean)
+    means = blocks.repeated(mean)
 
     def centre(number: int, rows: slice) -> None:
-        centred = np.subtract(given[rows], row, out=wide[rows])
-        blocks.parts[0, number] = _sums(centred * centred)
+        centred = np.subtract(given[rows], means[rows], out=y[rows])
+        blocks.add(0, number, rows, centred * centred)
 
     blocks.each(centre)
     var = blocks.total() / m
@@ -147,12 +217,12 @@ def _normalize_blocks(table: Any, weight: Any, bias: Any, eps: float) -> tuple[A
     shift = None if bias is None else blocks.repeated(bias)
 
     def stretch(_number: int, rows: slice) -> None:
-        wide[rows] *= factor
+        y[rows] *= factor[rows]
         if shift is not None:
-            wide[rows] += shift
+            y[rows] += shift[rows]
 
     blocks.each(stretch)
-    return y, mean, var, scale
+    return blocks.images(y, x), mean, var, scale
 
 
 def _batch_norm_rule(
@@ -168,10 +238,12 @@ def _batch_norm_rule(
 ) -> Any:
     upstream, g_mean, g_var = g
     (centred, mean), scale = residuals
-    order = _order(x)
-    given = _table(np.zeros_like(x) if upstream is None else upstream, order)
+    if upstream is None:
+        upstream = np.zeros_like(x)
     if centred is None:
-        return _rule_blocks(x, given, weight, mean, scale, g_mean, g_var, wanted)
+        return _rule_blocks(x, upstream, weight, mean, scale, g_mean, g_var, wanted)
+    order = _order(x)
+    given = _table(upstream, order)
     d_bias = _sums(given)
     d_weight = _sums(centred * given) * scale
     if not wanted[0]:
@@ -200,39 +272,38 @@ def _corrections(
     return slope, shift
 
 
+@kernel
 def _rule_blocks(
-    x: Any, given: Any, weight: Any, mean: Any, scale: Any, g_mean: Any, g_var: Any, wanted: Any
+    x: Any, upstream: Any, weight: Any, mean: Any, scale: Any, g_mean: Any, g_var: Any, wanted: Any
 ) -> Any:
-    order = _order(x)
-    table = _table(x, order)
-    blocks = _Blocks(table)
-    inputs, upstream = blocks.wide(table), blocks.wide(given)
-    row = blocks.repeated(mean)
+    blocks = _blocks(x)
+    inputs, given = blocks.view(x), blocks.view(upstream)
+    means = blocks.repeated(mean)
 
     def add_up(number: int, rows: slice) -> None:
-        blocks.parts[0, number] = _sums(upstream[rows])
-        centred = inputs[rows] - row
-        centred *= upstream[rows]
-        blocks.parts[1, number] = _sums(centred)
+        blocks.add(0, number, rows, given[rows])
+        centred = inputs[rows] - means[rows]
+        centred *= given[rows]
+        blocks.add(1, number, rows, centred)
 
     blocks.each(add_up)
     d_bias, d_weight = blocks.total(0), blocks.total(1) * scale
     if not wanted[0]:
         return None, d_weight, d_bias
     factor = scale if weight is None else scale * weight
-    corrections = _corrections(factor, scale, d_weight, d_bias, g_mean, g_var, len(table))
+    m = x.size // x.shape[1]
+    corrections = _corrections(factor, scale, d_weight, d_bias, g_mean, g_var, m)
     slope, shift, factor = (blocks.repeated(v) for v in (*corrections, factor))
-    d_x = np.empty(table.shape, table.dtype)
-    wide = blocks.wide(d_x)
+    d_x = np.empty(blocks.shape, x.dtype)
 
     def combine(_number: int, rows: slice) -> None:
-        part = np.subtract(inputs[rows], row, out=wide[rows])
-        part *= slope
-        part += shift
-        part += upstream[rows] * factor
+        part = np.subtract(inputs[rows], means[rows], out=d_x[rows])
+        part *= slope[rows]
+        part += shift[rows]
+        part += given[rows] * factor[rows]
 
     blocks.each(combine)
-    return _untabled(d_x, x, order), d_weight, d_bias
+    return blocks.images(d_x, x), d_weight, d_bias
 
 
 def _batch_norm_formula(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:

@@ -5,6 +5,7 @@ Each is linear in every input, so that its derivative is another product of the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -96,6 +97,18 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return ans
 
 
+@functools.lru_cache(maxsize=64)
+def ones(n: int, dtype: Any) -> np.ndarray:
+    """Return n ones that nobody may write: BLAS sums by a product with them, and faster."""
+    vector = np.ones(n, dtype)
+    vector.flags.writeable = False
+    return vector
+
+
+def _column_sums(rows: Any) -> Any:
+    return ones(len(rows), rows.dtype) @ rows
+
+
 def _linears(rng: np.random.Generator) -> Iterator[Sample]:
     for shape in [(2, 3), (3,), (2, 2, 3), (0, 3)]:
         x, weight, bias = (values(rng, s, -2, 2) for s in (shape, (4, 3), (4,)))
@@ -109,7 +122,7 @@ linear: Op = primitive(
     _linears,
     lambda g, _ans, _x, weight, _bias: g @ weight,
     lambda g, _ans, x, _weight, _bias: _rows(g).T @ _rows(x),
-    lambda g, _ans, _x, _weight, _bias: _rows(g).sum(axis=0),
+    lambda g, _ans, _x, _weight, _bias: _column_sums(_rows(g)),
     optional=True,
     expects="x (..., n_in), weight (n_out, n_in), bias (n_out,) or None",
     doc="""Apply an affine map: ans = x Wᵀ + b, with W of shape (n_out, n_in).

@@ -8,7 +8,9 @@ are *lowered* along its width only: for every column of the result, all rows wit
 the kernel's columns side by side. A row of the result is then one matrix product of a strided view
 of that array, for all images at once, and the array is as many times larger than the image as the
 kernel is wide, not as it is high and wide. Source: Cho and Brand 2017, "MEC: memory-efficient
-convolution". A large batch is worked on in pieces, by several threads where there are several.
+convolution". Where each channel has a kernel of its own there is nothing to multiply as matrices,
+and the image is gone through once for each place of the kernels. A large batch is worked on in
+pieces, by several threads where there are several.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from tinygrad_course.graph import Value
 from tinygrad_course.kernels import kernel
 from tinygrad_course.memory import keep_freed_memory
 from tinygrad_course.ops.samples import values
@@ -33,6 +36,12 @@ the matrix products spend their time on the kernels, which each of them reads an
 
 FLOPS = 6e10
 """Additions and multiplications that a core does in a second, to guess how long a call takes."""
+
+SINGLE_FLOPS = 5e9
+"""The same where each channel has a kernel of its own, so that there are no matrix products."""
+
+PIECE_ELEMENTS = 1 << 18
+"""Elements of a piece of images in that case: what is read and written stays in the cache."""
 
 WIDE = 64
 """Numbers in a row of a window from which on each kernel row is worth a matrix product."""
@@ -58,7 +67,13 @@ class _Plan(NamedTuple):
     def seconds(self) -> float:
         """Return about how long a core takes."""
         products = self.images * prod(self.out) * prod(self.kernel) * self.outputs
-        return 2 * products * (self.channels // self.groups) / FLOPS
+        rate = SINGLE_FLOPS if self.single else FLOPS
+        return 2 * products * (self.channels // self.groups) / rate
+
+    @property
+    def single(self) -> bool:
+        """Whether each channel has one kernel of its own, as in a depthwise convolution."""
+        return 1 < self.groups == self.channels == self.outputs
 
     @property
     def pointwise(self) -> bool:
@@ -70,6 +85,8 @@ class _Plan(NamedTuple):
         """Return the pieces of the batch: a function of the sizes alone, whatever the machine."""
         if self.seconds < 2 * ENOUGH:
             return cut(self.images, self.images)
+        if self.single:
+            return cut(self.images, PIECE_ELEMENTS // (self.channels * prod(self.size)))
         most = min(self.seconds / PIECE_SECONDS, self.images * self.out[1] / PIECE_ROWS)
         return cut(self.images, -(-self.images // max(2, int(most))))
 
@@ -87,10 +104,10 @@ def _plan(
     channels: int,
     kernel: Pair,
     outputs: int,
-    stride: Pair,
-    padding: tuple[Pair, Pair],
-    dilation: Pair,
-    groups: int,
+    stride: Pair = (1, 1),
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0)),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> _Plan:
     out = tuple(
         (n + before + after - d * (k - 1) - 1) // s + 1
@@ -230,7 +247,7 @@ def _of_forward(x: Any, weight: Any, options: dict[str, Any]) -> _Plan:
     """Return the plan of a convolution of x with weight."""
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError("both need four axes")
-    groups = options["groups"]
+    groups = options.get("groups", 1)
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ValueError(
             f"{x.shape[1]} channels in {groups} group(s) do not fit a weight of {weight.shape}"
@@ -263,15 +280,85 @@ def _conv2d(
     tile = None if bias is None else np.tile(bias.astype(dtype, copy=False), largest)
 
     def work(piece: slice) -> None:
-        windows = _windows(_lower(rows[:, piece], plan, dtype), plan)
         part = out[:, piece]
-        np.matmul(windows, kernel, out=_grouped(part, groups))
+        if plan.single:
+            _by_places(rows[:, piece], kernel, part, plan)
+        else:
+            windows = _windows(_lower(rows[:, piece], plan, dtype), plan)
+            np.matmul(windows, kernel, out=_grouped(part, groups))
         if tile is not None:
             lines = part.reshape(plan.out[0], -1)
             lines += tile[: lines.shape[1]]
 
     _spread(work, plan, pieces)
     return _images(out)
+
+
+def _send_back(
+    given: Callable[[slice], Any],
+    rows: Any,
+    weight: Any,
+    plan: _Plan,
+    wanted: Any,
+    dtype: Any,
+    ways: Any = None,
+) -> tuple[Any, Any, Any]:
+    """Return the wanted ones of the gradients of images, weight and bias.
+
+    `given(piece)` is the gradient of a piece's result, (out height, n, out width, outputs). What is
+    not wanted is not looked at: `rows` are the images for the weight, `weight` is for the images.
+    """
+    of_x, of_weight, of_bias = wanted
+    groups, pieces = plan.groups, plan.pieces()
+    share, of_group = plan.channels // groups, plan.outputs // groups
+    if of_x:
+        # (groups, kernel rows, outputs of a group, kernel columns * channels of a group)
+        kernels = weight.reshape(groups, of_group, share, *plan.kernel).transpose(0, 3, 1, 4, 2)
+        kernels = kernels.reshape(*kernels.shape[:3], -1).astype(dtype, copy=False)
+        out = np.empty((plan.size[0], plan.images, plan.size[1], plan.channels), dtype)
+    back, correlate = ways or _ways_back(plan)
+    parts: dict[int, Any] = {}
+    sums: dict[int, Any] = {}
+
+    def work(piece: slice) -> None:
+        upstream = given(piece).astype(dtype, copy=False)
+        if upstream.strides[-1] != upstream.itemsize:
+            upstream = np.ascontiguousarray(upstream)
+        if of_weight:
+            parts[piece.start] = correlate(rows[:, piece], upstream, plan, dtype)
+        if of_bias:
+            sums[piece.start] = _sum_rows(upstream.reshape(-1, plan.outputs))
+        if of_x:
+            back(upstream, kernels, out[:, piece], plan)
+
+    _spread(work, plan, pieces)
+
+    def total(of_pieces: dict[int, Any]) -> Any:  # in the order of the batch, whoever was first
+        first, *rest = [of_pieces[piece.start] for piece in pieces]
+        for one in rest:
+            first += one
+        return first
+
+    d_weight = None
+    if of_weight:
+        d_weight = np.empty((plan.outputs, share, *plan.kernel), dtype)
+        split = d_weight.reshape(groups, of_group, share, *plan.kernel).transpose(0, 3, 4, 2, 1)
+        split[...] = total(parts).reshape(split.shape)
+    return _images(out) if of_x else None, d_weight, total(sums) if of_bias else None
+
+
+def _ways_back(plan: _Plan) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """Return what computes a piece's gradient of the images, and of the kernels."""
+    if plan.single:
+        return _back_by_places, _correlate_places
+    wide = plan.kernel[1] * (plan.channels // plan.groups) >= WIDE
+    back = _back_by_windows if plan.dilation[0] == 1 else _back_by_rows
+    return back, _correlate if wide else _correlate_rows
+
+
+def _sum_rows(table: Any) -> Any:
+    """Return the sum of each column; as a product it takes a third of add.reduce's time."""
+    return np.ones(len(table), table.dtype) @ table
 
 
 @kernel
@@ -290,25 +377,9 @@ def _conv2d_weight(
     )
     if g.shape != (plan.images, plan.outputs, *plan.out):
         raise ValueError(f"the gradient has shape {g.shape}, not that of the result")
-    dtype = np.result_type(x, g)
-    rows, upstream = _rows(x), _rows(g)
-    pieces = plan.pieces()
-    parts: dict[int, Any] = {}
-    correlate = _correlate_rows if size[1] * (plan.channels // groups) < WIDE else _correlate
-
-    def work(piece: slice) -> None:
-        given = upstream[:, piece].astype(dtype, copy=False)
-        if given.strides[3] != given.itemsize:
-            given = np.ascontiguousarray(given)
-        parts[piece.start] = correlate(rows[:, piece], given, plan, dtype)
-
-    _spread(work, plan, pieces)
-    total = parts[pieces[0].start]
-    for piece in pieces[1:]:  # in the order of the batch, whoever was first
-        total += parts[piece.start]
-    share = plan.channels // groups
-    kernels = total.reshape(groups, *size, share, plan.outputs // groups)
-    return np.ascontiguousarray(kernels.transpose(0, 4, 3, 1, 2)).reshape(-1, share, *size)
+    upstream = _rows(g)
+    wanted, dtype = (False, True, False), np.result_type(x, g)
+    return _send_back(lambda piece: upstream[:, piece], _rows(x), None, plan, wanted, dtype)[1]
 
 
 def _correlate_rows(rows: Any, given: Any, plan: _Plan, dtype: Any) -> Any:
@@ -353,25 +424,13 @@ def _conv2d_input(
     plan = _plan(g.shape[0], size, share * groups, tuple(kernel), outputs, *options)
     if g.shape[2:] != plan.out:
         raise ValueError(f"the gradient has images of {g.shape[2:]}, the result of {plan.out}")
-    dtype = np.result_type(g, weight)
     upstream = _rows(g)
-    # (groups, kernel rows, outputs of a group, kernel columns * channels of a group)
-    kernels = weight.reshape(groups, outputs // groups, share, *kernel).transpose(0, 3, 1, 4, 2)
-    kernels = kernels.reshape(*kernels.shape[:3], -1).astype(dtype, copy=False)
-    out = np.empty((size[0], plan.images, size[1], plan.channels), dtype)
-    back = _back_by_windows if dilation[0] == 1 else _back_by_rows
-
-    def work(piece: slice) -> None:
-        given = upstream[:, piece].astype(dtype, copy=False)
-        lowered = back(given, kernels, plan)
-        _add_columns(lowered, out[:, piece], plan)
-
-    _spread(work, plan, plan.pieces())
-    return _images(out)
+    wanted, dtype = (True, False, False), np.result_type(g, weight)
+    return _send_back(lambda piece: upstream[:, piece], None, weight, plan, wanted, dtype)[0]
 
 
-def _back_by_windows(given: Any, kernels: Any, plan: _Plan) -> Any:
-    """Return the gradient of a lowered piece: (groups, height, n * out width, K * c).
+def _back_by_windows(given: Any, kernels: Any, out: Any, plan: _Plan) -> None:
+    """Write the gradient of a piece of images: lowered first, (groups, height, n * out width, K c).
 
     Row i of the kernel saw row h of the padded image when it made row q - j of the result, where
     h = q * stride + phase and i = j * stride + phase. For each phase these rows lie side by side,
@@ -411,11 +470,11 @@ def _back_by_windows(given: Any, kernels: Any, plan: _Plan) -> Any:
             start = phase + inner.start * stride - top
             stop = phase + inner[-1] * stride - top + 1
             np.matmul(windows, flipped[:, None], out=lowered[:, start:stop:stride])
-    return lowered
+    _add_columns(lowered, out, plan)
 
 
-def _back_by_rows(given: Any, kernels: Any, plan: _Plan) -> Any:
-    """Return the same for any dilation, kernel row by kernel row."""
+def _back_by_rows(given: Any, kernels: Any, out: Any, plan: _Plan) -> None:
+    """Write the same for any dilation, kernel row by kernel row."""
     split = _grouped(given, plan.groups)
     shape = (plan.groups, plan.size[0], split.shape[2], kernels.shape[3])
     lowered = np.zeros(shape, given.dtype)
@@ -424,24 +483,76 @@ def _back_by_rows(given: Any, kernels: Any, plan: _Plan) -> Any:
             i, plan.size[0], plan.out[0], plan.stride[0], plan.dilation[0], plan.padding[0][0]
         )
         lowered[:, at] += np.matmul(split[:, seen], kernels[:, i, None])
-    return lowered
+    _add_columns(lowered, out, plan)
 
 
 def _add_columns(lowered: Any, out: Any, plan: _Plan) -> None:
-    """Add every kernel column of a lowered gradient to the column of the image it was read from."""
+    """Add every window of a lowered gradient to the columns of the image it was read from."""
     height, n, width, channels = out.shape
     share = channels // plan.groups
-    columns = lowered.reshape(plan.groups, height, n, plan.out[1], plan.kernel[1], share)
+    windows = lowered.reshape(plan.groups, height, n, plan.out[1], plan.kernel[1], share)
+    out[...] = 0
+    if channels > plan.groups == plan.dilation[1] == 1:  # a window's columns lie side by side
+        stride, left = plan.stride[1], plan.padding[1][0]
+        for i in range(plan.out[1]):
+            first = i * stride - left
+            low, high = max(first, 0), min(first + plan.kernel[1], width)
+            if low < high:
+                out[:, :, low:high] += windows[0, :, :, i, low - first : high - first]
+        return
     split = out.reshape(height, n, width, plan.groups, share).transpose(3, 0, 1, 2, 4)
-    left = plan.padding[1][0]
     for j in range(plan.kernel[1]):
-        seen, at = reached(j, width, plan.out[1], plan.stride[1], plan.dilation[1], left)
-        if j:
-            split[:, :, :, at] += columns[:, :, :, seen, j]
-        else:
-            if at != slice(0, width, 1):
-                out[...] = 0
-            split[:, :, :, at] = columns[:, :, :, seen, j]
+        seen, at = reached(
+            j, width, plan.out[1], plan.stride[1], plan.dilation[1], plan.padding[1][0]
+        )
+        split[:, :, :, at] += windows[:, :, :, seen, j]
+
+
+# ---- one kernel for each channel -------------------------------------------------------------
+
+
+def _places(plan: _Plan) -> Iterator[tuple[Pair, Any, Any]]:
+    """Yield each place of a kernel, the outputs that see the image there, and what they see."""
+    ways = zip(plan.size, plan.out, plan.stride, plan.dilation, plan.padding, strict=True)
+    high, wide = (
+        [reached(k, n, out, stride, dilation, before) for k in range(length)]
+        for length, (n, out, stride, dilation, (before, _)) in zip(plan.kernel, ways, strict=True)
+    )
+    for i, (lines, at_lines) in enumerate(high):
+        for j, (columns, at_columns) in enumerate(wide):
+            every = slice(None)
+            yield (i, j), (lines, every, columns), (at_lines, every, at_columns)
+
+
+def _times(part: Any, factors: Any) -> Any:
+    """Return (height, n, width, channels) times a number for each channel."""
+    width = part.shape[2]
+    return part * np.tile(factors, width).reshape(width, len(factors))  # a row at once
+
+
+def _by_places(rows: Any, kernel: Any, out: Any, plan: _Plan) -> None:
+    """Write the result of a piece: all that is seen through one place of the kernels at a time."""
+    kernels = kernel.reshape(plan.channels, *plan.kernel)
+    rows = np.ascontiguousarray(rows)
+    out[...] = 0
+    for (i, j), seen, at in _places(plan):
+        out[seen] += _times(rows[at], kernels[:, i, j])
+
+
+def _back_by_places(given: Any, kernels: Any, out: Any, plan: _Plan) -> None:
+    """Write the gradient of a piece of images."""
+    out[...] = 0
+    for (i, j), seen, at in _places(plan):
+        out[at] += _times(given[seen], kernels[:, i, 0, j])
+
+
+def _correlate_places(rows: Any, given: Any, plan: _Plan, dtype: Any) -> Any:
+    """Return the gradient of the kernels, (channels, kernel height, kernel width)."""
+    rows = np.ascontiguousarray(rows)
+    result = np.empty((plan.channels, *plan.kernel), dtype)
+    for (i, j), seen, at in _places(plan):
+        result[:, i, j] = _sum_rows((rows[at] * given[seen]).reshape(-1, plan.channels))
+    return result
 
 
 def _shared(options: dict[str, Any]) -> dict[str, Any]:
@@ -449,25 +560,24 @@ def _shared(options: dict[str, Any]) -> dict[str, Any]:
     return {key: v for key, v in options.items() if key not in ("size", "shapes")}
 
 
-def _sum_channels(g: Any) -> Any:
-    """Return the sum over everything but the channels."""
-    if type(g) is not np.ndarray:
-        return g.sum(axis=(0, 2, 3))
-    rows = _rows(g)
-    if not rows.flags.c_contiguous:
-        return np.add.reduce(g, axis=(0, 2, 3))
-    table = rows.reshape(-1, g.shape[1])
-    return np.ones(len(table), g.dtype) @ table  # three times as fast as adding up rows
+@kernel
+def _conv2d_backward(g: Any, x: Any, weight: Any, *, wanted: Any, **options: Any) -> Any:
+    plan = _of_forward(x, weight, options)
+    upstream, dtype = _rows(g), np.result_type(g, x, weight)
+    return _send_back(lambda piece: upstream[:, piece], _rows(x), weight, plan, wanted, dtype)
 
 
 def _conv2d_rule(
     g: Any, _ans: Any, x: Any, weight: Any, _bias: Any, *, wanted: Any, **options: Any
 ) -> Any:
+    recorded = isinstance(g, Value)  # then by functions whose derivatives are known
+    if not recorded:
+        return _conv2d_backward(g, x, weight, wanted=wanted, **options)
     of_x, of_weight, of_bias = wanted
     return (
         conv2d_input(g, weight, size=x.shape[2:], **options) if of_x else None,
         conv2d_weight(x, g, size=weight.shape[2:], **options) if of_weight else None,
-        _sum_channels(g) if of_bias else None,
+        g.sum(axis=(0, 2, 3)) if of_bias else None,
     )
 
 

@@ -15,6 +15,7 @@ from tinygrad_course.errors import ArgumentError
 from tinygrad_course.kernels import kernel
 from tinygrad_course.ops.activations import sigmoid
 from tinygrad_course.ops.choices import where
+from tinygrad_course.ops.contraction import ones
 from tinygrad_course.ops.indexing import getitem
 from tinygrad_course.ops.reduction import log_softmax_along
 from tinygrad_course.ops.samples import values
@@ -78,9 +79,9 @@ def _cross_entropy(
     z = np.subtract(scores, largest[:, None], order="C")
     picked = z.reshape(-1)[chosen]
     e = np.exp(z, out=z)
-    total = np.add.reduce(e, axis=1, keepdims=True)
-    losses = np.log(total[:, 0]) - picked
-    e /= total
+    total = np.dot(e, ones(classes, e.dtype))
+    losses = np.log(total) - picked
+    e /= total[:, None]
     e.reshape(-1)[chosen] -= 1  # now softmax - onehot: the derivative itself
     if ignored is not None:
         losses[ignored] = 0

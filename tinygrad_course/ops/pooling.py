@@ -176,7 +176,7 @@ def _max_pool2d_rule(g: Any, ans: Any, x: Any, **options: Any) -> Any:
         part, given = out[piece], upstream[piece]
         for seen, at, won in _winners(x[piece], ans[piece], windows):
             if tiled:
-                np.multiply(given[seen], won, out=part[at])
+                part[at] = given[seen] * won
             else:
                 part[at] += given[seen] * won
 

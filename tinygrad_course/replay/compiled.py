@@ -5,20 +5,24 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_course.errors import ArgumentError, TraceError
-from tinygrad_course.graph import SCOPE
+from tinygrad_course.graph import SCOPE, Value
 from tinygrad_course.nested import children, leaves
-from tinygrad_course.replay.driver import MISS, Driver
+from tinygrad_course.replay.driver import MISS, Driver, captured
 from tinygrad_course.replay.nodes import results_of
 from tinygrad_course.replay.passes import PASSES
 from tinygrad_course.replay.program import Layout, Program, Step, Var, variables
-from tinygrad_course.replay.trace import trace
+from tinygrad_course.replay.trace import trace, what_is_left
 from tinygrad_course.replay.writing import write
+
+KEPT = 8
+"""Replays that are kept for arguments of one kind; the oldest gives way."""
 
 
 class Compiled:
@@ -40,23 +44,25 @@ class Compiled:
         self.debug = debug
         self._replays: dict[Any, list[Replay]] = {}
         self._latest: Replay | None = None
+        self._running = threading.RLock()  # two threads would compute in the same buffers
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Run the step: replay it, or trace it first if it is new."""
-        if self.debug:
-            return self._compared(args, keywords)
-        if self._latest is not None and not keywords:
-            result = self._latest.drive(args)
-            if result is not MISS:
-                return result
         observer = SCOPE.get().observer
         if observer is not None and observer.replays:
             return self.function(*args, **keywords)  # inside another trace it is part of that
-        return self._find(args, keywords)
+        with self._running:
+            if self.debug:
+                return self._compared(args, keywords)
+            if self._latest is not None and not keywords:
+                result = self._latest.drive(args)
+                if result is not MISS:
+                    return result
+            return self._find(args, keywords)
 
     def _compared(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Run the step and hold what it leaves behind against the function itself."""
-        expected = trace(self.function, args, keywords, compare=True)[1].left
+        expected = what_is_left(self.function, args, keywords)
         result = self._find(args, keywords)
         arrays = [getattr(x, "_data", x) for x in leaves(result)]
         for what, place, value in expected:
@@ -79,9 +85,10 @@ class Compiled:
             if result is not MISS:
                 self._latest = replay
                 return result
-        first, second = trace(self.function, args, keywords)
+        first, second = trace(self.function, args, keywords, alike=_are_alike)
         _refuse_differences(first, second)
         replay = Replay(second, self.function, self.passes, reuse=self.reuse)
+        del known[: max(0, len(known) - KEPT + 1)]
         known.append(replay)
         self._latest = replay
         result = replay.drive(given)
@@ -173,7 +180,7 @@ class Replay:
         self.program = program
         self.function = function
         self.source = write(program, _names(program, function), reuse=reuse)
-        namespace = {"np": np, **self.source.objects}
+        namespace: dict[str, Any] = {}
         title = f"<replay of {getattr(function, '__name__', 'a function')}>"
         code = builtins.compile(self.source.text, title, "exec")
         exec(code, namespace)  # noqa: S102 - our own text
@@ -184,13 +191,17 @@ class Replay:
 
     def bind(self) -> None:
         """Give the source the arrays that now stand where those of the trace stood."""
-        self.driver.bind(self.make(*(var.current() for var in self.source.bound)))
+        arrays = (var.current() for var in self.source.bound)
+        self.driver.bind(self.make(*arrays, **self.source.objects))
 
     def moved(self) -> bool:
         """Bind again if Tensors or state have other arrays that fit, and say so."""
         arrays = [(v.current(), v.example) for v in self.source.bound if v.role != "constant"]
         fit = all(
-            now is not None and now.shape == then.shape and now.dtype == then.dtype
+            now is not None
+            and now.shape == then.shape
+            and now.dtype == then.dtype
+            and now.strides == then.strides  # views of it are taken once
             for now, then in arrays
         )
         if fit:
@@ -227,6 +238,9 @@ def _names(program: Program, function: Callable[..., Any]) -> dict[int, str]:
             names.setdefault(id(tensor), path)
     for _, p, table in program.tables:
         names[id(table)] = names.setdefault(id(p), p._name or "parameter")
+    for name, _, value in captured(function):
+        if isinstance(value, Value):
+            names.setdefault(id(value), name)
     try:
         words = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -266,6 +280,19 @@ def _refuse_differences(first: Program, second: Program) -> None:
                 f"library, and pass what changes as an argument"
             )
         pairs.update(zip(variables(a.result), variables(b.result), strict=True))
+
+
+def _are_alike(first: Program, second: Program) -> bool:
+    """Whether two traces are one program and change the same things."""
+    try:
+        _refuse_differences(first, second)
+    except TraceError:
+        return False
+    changes = (
+        [(e.kind, id(e.target), e.key, e.value is None) for e in p.effects if e.kind != "call"]
+        for p in (first, second)
+    )
+    return next(changes) == next(changes)
 
 
 def _alike(x: Any, y: Any, pairs: dict[Var, Var]) -> bool:
@@ -309,6 +336,23 @@ def _outline(tree: Any) -> Any:
     return (type(tree), tuple((key, _outline(part)) for key, part in inside.items()))
 
 
+def _refuse_unfinished(function: Callable[..., Any]) -> None:
+    """Raise for functions that return before they have done anything."""
+    kinds = {
+        "a generator function; compile what it does between two values of yield": (
+            inspect.isgeneratorfunction,
+            inspect.isasyncgenfunction,
+        ),
+        "a coroutine function; compile the plain function that it awaits": (
+            inspect.iscoroutinefunction,
+        ),
+    }
+    for what, tests in kinds.items():
+        if any(test(function) for test in tests):
+            name = getattr(function, "__name__", "the function")
+            raise ArgumentError(f"compile: {name} is {what}")
+
+
 def compile(  # noqa: A001 - the word of the field
     function: Callable[..., Any] | None = None,
     *,
@@ -339,10 +383,13 @@ def compile(  # noqa: A001 - the word of the field
         debug: at every call trace again, and compare what the replay leaves with what the function
             would have left: slow, and finds what a replay cannot see.
 
+    Several threads may call one compiled function; they take turns.
+
     Raises:
-        ArgumentError: a pass does not exist.
+        ArgumentError: a pass does not exist, or the function is a generator or a coroutine.
         TraceError: when called, if the function needs a value of an array while it is traced
-            (``float(t)``, ``if t > 0``), or does not do the same twice; with `debug` also if the
+            (``float(t)``, ``if t > 0``), computes in threads of its own, returns what is neither
+            array, Tensor, number nor text, or does not do the same twice; with `debug` also if the
             replay and the function differ.
 
     Example:
@@ -372,6 +419,7 @@ def compile(  # noqa: A001 - the word of the field
         return functools.partial(compile, passes=chosen, reuse_buffers=reuse_buffers, debug=debug)
     if not callable(function):
         raise ArgumentError(f"compile: expected a function, got {type(function).__name__}")
+    _refuse_unfinished(function)
     return Compiled(function, chosen, reuse=reuse_buffers, debug=debug)
 
 

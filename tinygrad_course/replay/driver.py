@@ -16,13 +16,11 @@ from tinygrad_course.graph import Value
 from tinygrad_course.nested import rebuilt
 from tinygrad_course.primitive import _output
 from tinygrad_course.replay.program import Program, Var, Wrapped
+from tinygrad_course.replay.trace import PLAIN
 from tinygrad_course.replay.writing import Source
 
 MISS = object()
 """What a driver returns when the replay is not the one for this call."""
-
-NUMBERS = (bool, int, float, complex, str, type(None))
-"""Kinds of options that a trace takes as they are, and that a replay compares."""
 
 
 class Driver:
@@ -34,7 +32,7 @@ class Driver:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "MISS": MISS,
-            "PLAIN": frozenset({int, float}),
+            "NUMBERS": frozenset({int, float}),
             "Value": Value,
             "_output": _output,
             "buffers": buffers,
@@ -118,6 +116,11 @@ class Driver:
                 table, key = var.source
                 table = self._named(table, "table")
                 self._unless(f"{table}.get({key!r}) is {self._array(var)}")
+            elif var.role == "arena":
+                for member in var.source.members:
+                    table, key = member.source
+                    table = self._named(table, "table")
+                    self._unless(f"{table}.get({key!r}) is {self._array(member)}")
         there = {id(v.source) for v in self.program.outside if v.role == "grad"}
         read = {id(v.source) for v in self.source.passed if v.role == "grad"}
         for effect in self.program.effects:
@@ -132,18 +135,21 @@ class Driver:
 
     def _options(self, function: Callable[..., Any]) -> None:
         """Compare the modules' modes and options, and the numbers that the function captured."""
-        modules = {id(m): m for step in self.program.steps for m in step.note.modules}
+        notes = [step.note for step in self.program.steps]
+        modules = {id(m): m for note in notes for m in (*note.modules, *note.also)}
         for module in modules.values():
             name = self._named(module, "module")
             options = {"training": module.training, **vars(module)}
             for key, value in options.items():
-                if isinstance(value, NUMBERS):
+                if isinstance(value, PLAIN):
                     self._same(f"{name}.{key}", value)
         if modules:
             self.relied.append(f"the modes and options of {len(modules)} modules")
         for table, key, value in self.program.options:
             self._same(f"{self._named(table, 'table')}.get({key!r})", value)
-        for name, table, value in _captured(function):
+        for name, table, value in captured(function):
+            if not isinstance(value, PLAIN):
+                continue
             holder = self._named(table, "holder")
             entry = f"get({name!r})" if isinstance(table, dict) else "cell_contents"
             read = f"{holder}.{entry}"
@@ -165,8 +171,10 @@ class Driver:
             where = f"{self._named(table, 'table')}[{key!r}]"
             word = values[var] = f"n{len(values)}"
             self.lines.append(f"{word} = {where if index is None else f'{where}[{index}]'}")
-            self.lines.append(f"if type({word}) not in PLAIN: {word} = {word}.item()")
+            self.lines.append(f"if type({word}) not in NUMBERS: {word} = {word}.item()")
         self.values = values
+        for one, other in self.program.equal:
+            self._unless(f"{values[one]} == {values[other]}")
         guards = {(id(g.var), repr(g.value)): g for g in self.program.guards}.values()
         wanted = {guard.var for guard in guards}
         steps = []
@@ -250,8 +258,8 @@ class Driver:
             self.lines.append(f"return rebuilt({structure}, [{', '.join(fresh)}])")
 
 
-def _captured(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    """Return name, holder and value of the numbers in a function's closure and globals."""
+def captured(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    """Return name, holder and value of what a function's closure and globals hold for it."""
     code = getattr(function, "__code__", None)
     if code is None:
         return []
@@ -263,8 +271,7 @@ def _captured(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
         except ValueError:  # not filled yet
             continue
     table = function.__globals__
-    found += [(name, table, table[name]) for name in code.co_names if name in table]
-    return [(n, holder, value) for n, holder, value in found if isinstance(value, NUMBERS)]
+    return found + [(name, table, table[name]) for name in code.co_names if name in table]
 
 
-__all__ = ["MISS", "NUMBERS", "Driver"]
+__all__ = ["MISS", "Driver", "captured"]

@@ -91,10 +91,14 @@ def takes_out(step: Step) -> bool:
         return False
     if not (example.c_contiguous or example.f_contiguous):
         return False
+    if step.text == "np.dot" and not example.c_contiguous:
+        return False
     return step.text in _WITH_OUT or isinstance(step.function, np.ufunc) or _reduces(step)
 
 
-_WITH_OUT = frozenset({"np.dot", "np.sum", "np.mean", "np.max", "np.min", "np.clip", "np.round"})
+_WITH_OUT = frozenset(
+    {"np.dot", "take_rows", "np.sum", "np.mean", "np.max", "np.min", "np.clip", "np.round"}
+)
 
 
 def _reduces(step: Step) -> bool:

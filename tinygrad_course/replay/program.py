@@ -36,10 +36,11 @@ class Var:
 
     Attributes:
         role: "input" (an argument of the step), "tensor" (data of a Tensor from outside), "grad"
-            (its gradient), "state" (an entry of an optimizer's state), "number" (a Python number
-            read anew at every replay), "constant" (any other array), or "temporary".
+            (its gradient), "state" (an entry of an optimizer's state), "arena" (such entries of
+            several parameters, one behind another), "number" (a Python number read anew at every
+            replay), "constant" (any other array), or "temporary".
         root: who owns the memory; equal for views of one buffer.
-        example: the value that it had in the trace; of a temporary array only its `Layout`.
+        example: the value that it had in the trace; of passing arrays only their `Layout`.
         source: where a value from outside comes from: depends on the role.
         name: what the source code calls it.
     """
@@ -51,8 +52,9 @@ class Var:
     name: str = ""
 
     def forget(self) -> None:
-        """Keep of a temporary array only its layout, so that a program holds no values."""
-        if self.role == "temporary" and isinstance(self.example, np.ndarray):
+        """Keep of an array that does not live between steps only its layout."""
+        passing = self.role in ("temporary", "input", "grad")
+        if passing and isinstance(self.example, np.ndarray):
             self.example = Layout(self.example)
 
     @property
@@ -67,18 +69,31 @@ class Var:
         if self.role == "state":
             table, key = self.source
             return table.get(key)
+        if self.role == "arena":
+            return self.source.line()
         return self.source._grad if self.role == "grad" else self.example
+
+
+def made(example: Any) -> Var:
+    """Return the variable of a result that a pass adds, with memory of its own."""
+    var = Var("temporary", 0, example)
+    var.root = -id(var)  # ids of arrays are positive, and those of the trace are free again
+    return var
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a call belongs to: phase, operation, modules, the user's line, what is updated."""
+    """What a call belongs to: phase, operation, modules, the user's line, what is updated.
+
+    `also` are modules whose calls it does besides.
+    """
 
     phase: str = ""
     operation: str = ""
     modules: tuple[Any, ...] = ()
     line: str = ""
     parameter: Any = None
+    also: tuple[Any, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -128,6 +143,7 @@ class Program:
         tables: dicts that hold state between steps: (optimizer, parameter, dict).
         outside: every variable that comes from outside, in order of appearance.
         left: what the function returned and changed in the trace, if that was asked for.
+        equal: pairs of numbers that a pass took for one another.
     """
 
     steps: list[Step]
@@ -140,6 +156,7 @@ class Program:
     tables: list[tuple[Any, Any, dict[str, Any]]]
     outside: list[Var]
     left: list[tuple[str, Any, Any]]
+    equal: list[tuple[Var, Var]] = field(default_factory=list)
 
     @property
     def bare(self) -> bool:
@@ -233,6 +250,7 @@ __all__ = [
     "Step",
     "Var",
     "Wrapped",
+    "made",
     "mapped",
     "shape_text",
     "variables",

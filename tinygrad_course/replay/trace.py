@@ -12,6 +12,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from types import FrameType
 from typing import Any, Self
 
@@ -27,6 +28,12 @@ from tinygrad_course.replay.traced import Number, Traced, plain
 
 _LOCK = threading.RLock()
 """Tensors hold stand-ins during a trace, which no second trace must see."""
+
+_EVERYBODYS = frozenset({"tensor", "grad", "state", "number", "constant"})
+"""Roles of values that other threads may know; the others they have from the step."""
+
+PLAIN = (bool, int, float, complex, str, type(None))
+"""What a step may take and return besides arrays and Tensors: a trace takes it as it is."""
 
 
 class Trace(Observer):
@@ -49,6 +56,9 @@ class Trace(Observer):
         self.updated: Any = None
         self.closed = False
         self.thread = threading.get_ident()
+        self.others = {thread.ident for thread in threading.enumerate()}
+        self.foreign: dict[int, Any] = {}  # what older threads computed meanwhile
+        self.refused: TraceError | None = None
 
     # ---- values ----------------------------------------------------------------------------
 
@@ -62,6 +72,8 @@ class Trace(Observer):
         key = id(value)
         if role in ("constant", "tensor") and key in self.outside:
             return self.outside[key]
+        if key in self.foreign:
+            raise _threads_inside()
         self.kept.append(value)
         var = Var(role, self._root(value), value, source)
         self.outside[key if role in ("constant", "tensor") else id(var)] = var
@@ -123,7 +135,7 @@ class Trace(Observer):
                 f"ended; return values from the function instead of keeping them elsewhere"
             )
         if threading.get_ident() != self.thread:
-            return function(*plain(args), **plain(keywords))
+            return self._in_another_thread(function, args, keywords)
         step_args = mapped(args, self._argument)
         step_keywords = {key: mapped(value, self._argument) for key, value in keywords.items()}
         roots = self._written(writes)
@@ -132,6 +144,29 @@ class Trace(Observer):
         written = mapped(result, _var) if not writes else None
         step = Step(function, form, text, step_args, step_keywords, written, roots, self._note())
         self.steps.append(step)
+        return result
+
+    def close(self) -> None:
+        """End the trace: no more calls are noted, and no values are held."""
+        self.closed = True
+        self.kept.clear()
+        self.foreign.clear()
+        for state in self.states.values():
+            state.end()
+        self.states.clear()
+
+    def _in_another_thread(
+        self, function: Callable[..., Any], args: Any, keywords: dict[str, Any]
+    ) -> Any:
+        """Compute plainly: others may use a model meanwhile, but the step may not use them."""
+        operands = (_data(x) for x in leaves((args, keywords)))
+        known = (x.variable.role in _EVERYBODYS for x in operands if isinstance(x, Traced | Number))
+        if threading.get_ident() not in self.others or not all(known):
+            self.refused = _threads_inside()  # for the thread that waits, if nobody hears this one
+            raise self.refused
+        result = function(*plain(args), **plain(keywords))
+        if isinstance(result, np.ndarray):
+            self.foreign[id(result)] = result
         return result
 
     def _written(self, targets: tuple[Any, ...]) -> frozenset[int]:
@@ -155,6 +190,22 @@ class Trace(Observer):
         value = number.value if exact else bool(number.value)
         self.guards.append(Guard(number.variable, value))
         return value
+
+    def outcome(self, x: Any, function: Callable[..., Any]) -> Any:
+        """Return what a program knows of something that the function returned."""
+        x, tensor = (x._data, x) if isinstance(x, Value) else (x, None)
+        if id(x) in self.foreign:
+            raise _threads_inside()
+        if isinstance(x, Traced):
+            return x.variable if tensor is None else Wrapped(x.variable)
+        if isinstance(x, Number):
+            return x.variable
+        if tensor is None and not isinstance(x, (np.ndarray, np.generic, *PLAIN)):
+            raise TraceError(
+                f"compile: {_name(function)} returned {type(x).__name__}; a replay returns Tensors,"
+                f" arrays, numbers, text and None, in tuples, lists, dicts and dataclasses"
+            )
+        return x if tensor is None else tensor
 
     # ---- what layers and optimizers tell ----------------------------------------------------
 
@@ -210,7 +261,8 @@ class Trace(Observer):
         """Give the calls of a recorded operation its name."""
         modules = tuple(node.scope.modules())
         for step in self.steps[self.unlabelled :]:
-            if not step.note.operation and step.note.modules == modules:
+            note = step.note
+            if note.phase == "forward" and not note.operation and note.modules == modules:
                 step.note = Note("forward", node.primitive.name, modules, step.note.line)
         self.unlabelled = len(self.steps)
         node.primitive = _Whole(node.primitive)
@@ -318,6 +370,11 @@ class LiveState(dict[str, Any]):
         self.written[key] = value
         super().__setitem__(key, value)
 
+    def end(self) -> None:
+        """Drop the stand-ins, which know the trace as it knows them."""
+        self.clear()
+        self.written.clear()
+
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return an entry, and set it first if there is none."""
         if key not in self:
@@ -330,19 +387,38 @@ def trace(
     args: tuple[Any, ...],
     keywords: dict[str, Any],
     *,
-    compare: bool = False,
+    alike: Callable[[Program, Program], bool],
 ) -> tuple[Program, Program]:
     """Run a function twice with stand-ins for its arrays; return both programs. Nothing changes.
 
-    With `compare` the programs know what the function left behind, for a replay to be held against.
+    In the second run every parameter has a gradient, as from an earlier step. If the program is the
+    same, `alike` says, the step forgets old gradients and does not care; else it runs once more.
 
     Raises:
         TraceError: the function needs a value that is known only when the step runs.
     """
     with _LOCK:
         tensors = [x for x in gc.get_objects() if issubclass(type(x), Value)]
-        first = _trace(function, args, keywords, tensors, compare)
-        return first, _trace(function, args, keywords, tensors, compare)
+        first = _trace(function, args, keywords, tensors)
+        bare = any(_may_have_a_gradient(t) and t._grad is None for t in tensors)
+        with suppress(TraceError) if bare else nullcontext():
+            second = _trace(function, args, keywords, tensors, with_gradients=True)
+            if not bare or alike(first, second):
+                return first, second
+        return first, _trace(function, args, keywords, tensors)
+
+
+def _may_have_a_gradient(tensor: Value) -> bool:
+    return tensor._needs and tensor._node is None
+
+
+def what_is_left(
+    function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    """Return what the function would return and change: in words, where it stands, its value."""
+    with _LOCK:
+        tensors = [x for x in gc.get_objects() if issubclass(type(x), Value)]
+        return _trace(function, args, keywords, tensors, compare=True).left
 
 
 def _trace(
@@ -350,29 +426,38 @@ def _trace(
     args: tuple[Any, ...],
     keywords: dict[str, Any],
     tensors: list[Value],
-    compare: bool,
+    *,
+    compare: bool = False,
+    with_gradients: bool = False,
 ) -> Program:
     note = Trace()
     outer = SCOPE.get()
-    with _StandIns(note, tensors, leaves((args, keywords))) as stand_ins:
+    given = leaves((args, keywords))
+    with _StandIns(note, tensors, given, with_gradients=with_gradients) as stand_ins:
         fresh, arguments = stand_ins.arguments()
         call_args, call_keywords = rebuilt((args, keywords), fresh)
         token = SCOPE.set(Scope(outer.recording, parent=outer, observer=note))
         try:
             result = function(*call_args, **call_keywords)
+        except RecursionError as error:
+            raise TraceError(
+                f"compile: {_name(function)} calls itself without an end, or too deeply for Python"
+            ) from error
         finally:
             SCOPE.reset(token)
-        outcome = [_outcome(x) for x in leaves(result)]
+        if note.refused is not None:
+            raise note.refused
+        outcome = [note.outcome(x, function) for x in leaves(result)]
         stand_ins.note_effects()
         left = stand_ins.what_is_left(result) if compare else []
-    for step in note.steps:
-        for var in step.results():
-            var.forget()
+        structure = rebuilt(result, [None] * len(outcome))
+    for var in (*note.outside.values(), *(v for step in note.steps for v in step.results())):
+        var.forget()
     return Program(
         note.steps,
         arguments,
         outcome,
-        result,
+        structure,
         note.effects,
         note.guards,
         note.options,
@@ -385,19 +470,25 @@ def _trace(
 class _StandIns:
     """Puts stand-ins into all Tensors for a while, and everything back at the end."""
 
-    def __init__(self, note: Trace, tensors: list[Value], given: list[Any]) -> None:
+    def __init__(
+        self, note: Trace, tensors: list[Value], given: list[Any], *, with_gradients: bool
+    ) -> None:
         self.note = note
         self.tensors = tensors
         self.given = given
+        self.with_gradients = with_gradients
 
     def __enter__(self) -> Self:
         self.before = [(t, t._data, t._grad, t._node, t._needs, t._views) for t in self.tensors]
         own = {id(x) for x in self.given}
         for tensor in self.tensors:
             role = "input" if id(tensor) in own else "tensor"
-            tensor._data = self.note.stand_in(role, tensor._data, tensor)
-            if tensor._grad is not None:
-                tensor._grad = self.note.stand_in("grad", tensor._grad, tensor)
+            data, tensor._data = tensor._data, self.note.stand_in(role, tensor._data, tensor)
+            gradient = tensor._grad
+            if gradient is None and self.with_gradients and _may_have_a_gradient(tensor):
+                gradient = np.zeros_like(data)
+            if gradient is not None:
+                tensor._grad = self.note.stand_in("grad", gradient, tensor)
         self.placed = [(t, t._data, t._grad) for t in self.tensors]
         return self
 
@@ -413,11 +504,15 @@ class _StandIns:
     def note_effects(self) -> None:
         """Note what the function left in Tensors and state from outside."""
         effects = self.note.effects
+        found: list[Effect] = []
         for tensor, data, grad in self.placed:
             if tensor._data is not data:
-                effects.append(_effect("data", tensor, tensor._data))
+                found.append(_effect("data", tensor, tensor._data))
             if tensor._grad is not grad:
-                effects.append(_effect("grad", tensor, tensor._grad))
+                found.append(_effect("grad", tensor, tensor._grad))
+        made = (var for step in self.note.steps for var in step.results())
+        place = {var: number for number, var in enumerate(made)}
+        effects += sorted(found, key=lambda effect: place.get(effect.value, -1))  # type: ignore[arg-type]
         for state in self.note.states.values():
             for key, value in state.written.items():
                 effects.append(_effect("state", state.table, value, key))
@@ -434,7 +529,12 @@ class _StandIns:
                 where = operator.attrgetter(f"_{effect.kind}")
                 value = where(effect.target).value.copy()
                 found.append((f"the {effect.kind} of a Tensor", (where, effect.target), value))
-        roots = {var.root for var in self.note.outside.values()}
+        outside = self.note.outside.values()
+        for var in outside:  # a replay may let state lie elsewhere
+            if var.role == "state" and var.root in self.note.saved:
+                table, key = var.source
+                found.append((f"the state {key}", (table.get, key), var.example.copy()))
+        roots = {var.root for var in outside if var.role != "state"}
         for array in (array for root, (array, _) in self.note.saved.items() if root in roots):
             what = f"an array of shape {array.shape} from outside"
             found.append((what, (lambda base: base, array), array.copy()))
@@ -447,8 +547,14 @@ class _StandIns:
             array[...] = copy
         for generator, state in self.note.generators.values():
             generator.bit_generator.state = state
-        self.note.closed = True
-        self.note.kept.clear()
+        self.note.close()
+
+
+def _threads_inside() -> TraceError:
+    return TraceError(
+        f"compile: at {user_line()} another thread computes with arrays of the step; a replay is "
+        f"one straight line in one thread, so let the step do without threads of its own"
+    )
 
 
 def _effect(kind: str, target: Any, value: Any, key: Any = None) -> Effect:
@@ -457,10 +563,8 @@ def _effect(kind: str, target: Any, value: Any, key: Any = None) -> Effect:
     return Effect(kind, target, None, key, value)
 
 
-def _outcome(x: Any) -> Any:
-    if isinstance(x, Value):
-        return Wrapped(x._data.variable) if isinstance(x._data, Traced) else x
-    return x.variable if isinstance(x, Traced | Number) else x
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
-__all__ = ["LiveState", "Trace", "trace"]
+__all__ = ["LiveState", "Trace", "trace", "what_is_left"]

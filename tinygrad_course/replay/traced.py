@@ -137,7 +137,9 @@ class Traced:
     def __array__(self, *_args: Any, **_keywords: Any) -> NoReturn:
         _leaves_the_trace(
             "making a plain array",
-            "use NumPy's functions on it directly, and copy() in place of np.asarray",
+            "use NumPy's functions on it directly, and copy() in place of np.asarray; to pick rows "
+            "of a plain array, make it a Tensor before the step: x = tc.Tensor(x); libraries that "
+            "want plain arrays, such as SciPy, belong before or after the step",
         )
 
     # ---- what it is ----------------------------------------------------------------------

@@ -9,6 +9,8 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,12 @@ import numpy as np
 
 from tinygrad_course.primitive import FUNCTIONS
 from tinygrad_course.replay.liveness import buffers
+from tinygrad_course.replay.passes.arenas import views
+from tinygrad_course.replay.passes.blocks import Blocks
+from tinygrad_course.replay.passes.rewording import FIXED, OPTION, take_rows
 from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, shape_text
 from tinygrad_course.replay.traced import SYMBOLS
+from tinygrad_course.threads import cut, spread
 
 INDENT = "    "
 _RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "np", "make", "step"})
@@ -26,6 +32,22 @@ _VIEWING = frozenset(
     {"T", "mT", "real", "imag", "reshape", "transpose", "swapaxes", "view", "squeeze", "ravel"}
 )
 
+
+_NOUNS = {
+    "add": "total",
+    "subtract": "difference",
+    "multiply": "product",
+    "divide": "quotient",
+    "matmul": "product",
+    "dot": "product",
+    "maximum": "largest",
+    "minimum": "smallest",
+    "greater": "mask",
+    "copy": "copied",
+    "reshape": "reshaped",
+    "astype": "converted",
+}
+"""What the results of calls are called that have no better name."""
 
 _DEFAULTS = {"dtype": None, "keepdims": False, "out": None}
 """Keywords that say nothing new at these values, whatever the function."""
@@ -36,8 +58,8 @@ class Source:
     """A program as text.
 
     Attributes:
-        text: the function ``make``.
-        objects: what the text names besides NumPy: constants and kernels.
+        text: a module with the function ``make``.
+        objects: what ``make`` is given by name: kernels, and constants that are no arrays.
         bound: the variables that ``make`` is given, in order.
         passed: the variables that ``step`` is given, in order.
         returned: the variables that ``step`` returns, in order.
@@ -63,8 +85,11 @@ class _Writer:
         self.names = names
         self.objects: dict[str, Any] = {}
         self.used: set[str] = set(_RESERVED)
+        self.locals: dict[tuple[str, int], str] = {}
         self.chosen = buffers(program, reuse=reuse)
         self.paths = _module_paths(program)
+        self.described: set[str] = set()
+        self.enclosing: set[Var] = set()
 
     # ---- the whole ---------------------------------------------------------------------------
 
@@ -75,24 +100,28 @@ class _Writer:
         for var in (*passed, *bound):
             var.name = self._name(var)
         hoisted, steps = self._split(bound)
-        for step in (*hoisted, *steps):
-            for var in step.results():
-                if not var.name:
-                    var.name = self._unique(self._word(step))
+        self.enclosing = {var for step in hoisted for var in step.results()}
+        inlined = _views_used_once(program, steps)
+        self._name_results(hoisted, steps, inlined)
+        steps = [step for step in steps if step not in inlined]
         returned = program.outputs()
-        lines = [f"def make({', '.join(v.name for v in bound)}):"]
-        lines += [f"{INDENT}# {v.name}: {shape_text(v.example)}" for v in bound]
+        lines = [INDENT + line for line in _listed(bound)]
         lines += [INDENT + self._statement(step) for step in hoisted]
         memory: dict[int, Layout] = {}
         for step, index in self.chosen.items():
             memory.setdefault(index, step.result.example)
-        for index, example in memory.items():
-            lines.append(f"{INDENT}buffer_{index} = {_empty(example)}")
+        lines += [INDENT + line for line in _allocations(memory)]
         lines += ["", f"{INDENT}def step({', '.join(v.name for v in passed)}):"]
-        body = [*self._body(steps), f"return {_tuple([v.name for v in returned])}"]
+        names = [v.name for v in returned]
+        body = [*self._body(steps), *_wrapped("return (", names, ",)" if len(names) == 1 else ")")]
         lines += [2 * INDENT + line if line else "" for line in body]
         lines += ["", f"{INDENT}return step", ""]
+        given = [v.name for v in bound] + (["*", *self.objects] if self.objects else [])
+        lines = ["import numpy as np", "", "", *_wrapped("def make(", given, "):"), *lines]
         size = sum(example.nbytes for example in memory.values())
+        loops = (step.function for step in steps if isinstance(step.function, Blocks))
+        size += sum(array.nbytes for loop in loops for array in loop.memory.arrays)
+        size += sum(s.result.example.nbytes for s in hoisted if s.function is np.empty)
         return Source("\n".join(lines), self.objects, bound, passed, returned, size)
 
     def _outside(self) -> tuple[list[Var], list[Var]]:
@@ -112,7 +141,9 @@ class _Writer:
         for step in self.program.steps:
             view = step.text in _VIEWING and isinstance(step.result, Var)
             reads = list(step.reads())
-            if view and all(v in fixed for v in reads) and step.result.root == reads[0].root:
+            if step.note.phase == FIXED:
+                hoisted.append(step)
+            elif view and all(v in fixed for v in reads) and step.result.root == reads[0].root:
                 hoisted.append(step)
                 fixed.add(step.result)
             else:
@@ -126,33 +157,107 @@ class _Writer:
             if new != heading:
                 if heading is not None:
                     yield ""
-                yield from new
+                yield new
+                yield from self._description(step.note)
                 heading = new
+            if isinstance(step.function, Blocks):
+                yield from self._blocks(step.function, step)
+                heading = None
+                continue
             comment = self._shapes(step)
             line = self._statement(step)
             yield f"{line:<60}  # {comment}" if comment else line
         if heading is not None:
             yield ""
 
-    def _heading(self, note: Note) -> tuple[str, ...]:
-        """Return comment lines that say what the following calls belong to."""
+    def _blocks(self, loop: Blocks, step: Step) -> Iterator[str]:
+        """Write a loop over blocks: a plain one, or the function that threads are given."""
+        words: dict[str, int] = {}
+        for var in (*loop.slices.values(), *loop.scratch):
+            words[var.name] = words.get(var.name, 0) + 1
+            var.name = self._local(var.name, words[var.name])
+        blocks = f"{self._object(cut, 'cut')}({loop.size}, {loop.block})"
+        if not loop.seconds:
+            block = self._local("block", 1)
+            yield f"for {block} in {blocks}:"
+        else:
+            block = "block"
+            what = self.names.get(id(step.note.parameter), "parameter")
+            function = self._unique(f"update_{what}")
+            yield f"def {function}({block}):"
+        for whole, part in loop.slices.items():
+            yield f"{INDENT}{part.name} = {whole.name}[{block}]"
+        if loop.scratch:
+            memory = self._object(loop.memory, "scratch")
+            first = next(iter(loop.slices.values())).name
+            spare = "".join(f"{var.name}, " for var in loop.scratch).rstrip()
+            yield f"{INDENT}({spare}) = {memory}({first}.size)"
+        yield from (INDENT + self._statement(inner) for inner in loop.steps)
+        if loop.seconds:
+            call = self._object(spread, "spread")
+            yield ""
+            yield f"{call}({function}, {blocks}, {loop.seconds:.1g}, more=False)"
+        yield ""
+
+    def _local(self, word: str, number: int) -> str:
+        """Return the name of the first, second … array of a kind in a loop, the same in all."""
+        if (word, number) not in self.locals:
+            self.locals[word, number] = self._unique(word)
+        return self.locals[word, number]
+
+    def _heading(self, note: Note) -> str:
+        """Return a comment that says what the following calls belong to."""
         path = self.paths.get(id(note.modules[-1]), "") if note.modules else ""
         layer = f" in {path} {note.modules[-1]!r}".splitlines()[0] if path else ""
-        what = note.operation
-        if note.phase == "backward":
-            return (f"# backward of {what}{layer}",)
+        if note.phase == OPTION:
+            return "# options, in the dtype of the arrays"
         if note.phase == "update":
-            return (f"# update of {self.names.get(id(note.parameter), 'a parameter')}",)
-        if not what:
-            return (f"# computed{layer}",)
-        doc = (FUNCTIONS[what].__doc__ or "").splitlines() if what in FUNCTIONS else []
-        return (f"# {what}{layer}", *(f"#   {line}" for line in doc[:1]))
+            return "# update"
+        if note.phase == "backward":
+            return f"# backward of {note.operation}{layer}"
+        return f"# {note.operation or 'computed'}{layer}"
+
+    def _description(self, note: Note) -> Iterator[str]:
+        """Yield what an operation does, in its own words, where it is first met."""
+        what = note.operation
+        if note.phase == "forward" and what in FUNCTIONS and what not in self.described:
+            self.described.add(what)
+            yield from (f"#   {x}" for x in (FUNCTIONS[what].__doc__ or "").splitlines()[:1])
+        if note.phase == "forward":
+            taken = [m for m in note.also if id(m) in self.paths]
+            yield from (f"#   with {self.paths[id(m)]} {m!r}".splitlines()[0] for m in taken)
 
     def _shapes(self, step: Step) -> str:
         made = [shape_text(var.example) for var in step.results()]
-        return ", ".join(made) if made and not isinstance(step.result, list) else ""
+        if not made or isinstance(step.result, list):
+            return ""
+        updated = self.names.get(id(step.note.parameter)) if step.note.phase == "update" else None
+        return ", ".join([updated, *made] if updated else made)
 
     # ---- names -------------------------------------------------------------------------------
+
+    def _name_results(self, hoisted: list[Step], steps: list[Step], inlined: set[Step]) -> None:
+        """Name every result; one that is only looked at by one reader is written there."""
+        for step in steps:  # first, so that a kernel is called what it is called
+            if step.form == "call" and "." not in step.text:
+                self._object(step.function, step.text)
+        for effect in self.program.effects:
+            what = self.names.get(id(effect.target))
+            if (
+                effect.kind == "grad"
+                and effect.value is not None
+                and what
+                and not effect.value.name
+            ):
+                effect.value.name = self._unique(f"{what}_grad")
+        finals = _final_results(steps)
+        for step in (*hoisted, *steps):
+            for var in step.results():
+                if step in inlined:
+                    var.name = self._expression(step)
+                elif not var.name:
+                    final = var.root in finals
+                    var.name = self._unique(step.note.operation if final else self._word(step))
 
     def _unique(self, word: str) -> str:
         word = re.sub(r"\W+", "_", word).strip("_") or "value"
@@ -176,18 +281,25 @@ class _Writer:
         if var.role == "input":
             return self._unique(self.names.get(id(var), "x"))
         known = self.names.get(id(var.source)) or getattr(var.source, "_name", None)
-        word = known or ("constant" if var.role == "constant" else "tensor")
+        word = known or (_constant_word(var.example) if var.role == "constant" else "tensor")
         return self._unique(f"{word}_grad" if var.role == "grad" else word)
 
     def _word(self, step: Step) -> str:
-        operation = step.note.operation
-        if step.note.phase == "backward":
-            return f"d_{operation}"
-        if step.note.phase == "update":
-            return "update"
-        if step.form == "attribute" and isinstance(step.args[0], Var) and step.args[0].outside:
-            return f"{step.args[0].name}_{step.text}"
-        return operation or (step.text.rpartition(".")[2] if step.text.isidentifier() else "value")
+        """Return what a result is called: what the call does, or what it belongs to."""
+        note, first = step.note, step.args[0] if step.args else None
+        source = first.name if isinstance(first, Var) else ""
+        added = _word_of_a_pass(step, source)
+        if added:
+            return added
+        if note.phase == "backward":
+            return f"d_{note.operation}"
+        if note.phase == "update":
+            return f"{source}_flat" if step.text == "reshape" else "update"
+        if step.form == "attribute" and isinstance(first, Var) and first.outside:
+            return f"{source}_{step.text}"
+        call = step.text.removesuffix(".reduce").rpartition(".")[2].removeprefix("check_")
+        word = "picked" if step.form == "getitem" else _NOUNS.get(call, call)
+        return word if word.isidentifier() else "value"
 
     # ---- one call ----------------------------------------------------------------------------
 
@@ -201,7 +313,11 @@ class _Writer:
         if isinstance(tree, Var):
             return tree.name
         if isinstance(tree, tuple | list):
-            return "(" + ", ".join(self._targets(part) for part in tree) + ",)"
+            parts = [
+                f"({self._targets(x)})" if isinstance(x, tuple | list) else self._targets(x)
+                for x in tree
+            ]
+            return ", ".join(parts) if len(parts) > 1 else f"{parts[0]},"
         return "_"
 
     def _expression(self, step: Step) -> str:
@@ -225,8 +341,9 @@ class _Writer:
             return _operation(symbol, args)
         out = step.keywords.get("out")
         # An operator like += makes a name local, so not for names of the function around.
-        own = out is step.args[0] and not out.outside and len(step.keywords) == 1
-        return f"{args[0]} {symbol}= {args[1]}" if own and symbol[-1] not in "<>=" else ""
+        own = out is step.args[0] and not out.outside and out not in self.enclosing
+        own = own and len(step.keywords) == 1 and symbol[-1] not in "<>="
+        return f"{args[0]} {symbol}= {args[1]}" if own else ""
 
     def _call(self, step: Step, args: list[str]) -> str:
         words = dict(step.keywords)
@@ -324,6 +441,75 @@ def _number(value: complex) -> str:
 
 def _tuple(parts: list[str]) -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def _word_of_a_pass(step: Step, source: str) -> str:
+    """Return what the result of a call is called that stands in no step but was added to it."""
+    if step.text == "np.array":
+        return f"{source}_{step.result.example.dtype}"
+    if step.function is views:
+        return source
+    if step.function is take_rows:
+        return "batch"
+    if step.note.phase == FIXED and step.text == "np.full":
+        return f"number_{step.args[1]:g}"
+    return "spare" if step.note.phase == FIXED and step.text == "np.empty" else ""
+
+
+def _allocations(memory: dict[int, Layout]) -> Iterator[str]:
+    """Yield the lines that make the buffers, one for all that are alike."""
+    alike: dict[str, list[str]] = {}
+    for index, example in memory.items():
+        alike.setdefault(_empty(example), []).append(f"buffer_{index}")
+    for call, names in alike.items():
+        several = f"({call} for _ in range({len(names)}))"
+        yield f"{', '.join(names)} = {call if len(names) == 1 else several}"
+
+
+def _wrapped(start: str, names: list[str], end: str) -> list[str]:
+    """Return a line that lists names, or several if it is long."""
+    line = start + ", ".join(names) + end
+    if len(line) <= 88:
+        return [line]
+    inside = textwrap.wrap(
+        ", ".join(names) + ",", 84, initial_indent=INDENT, subsequent_indent=INDENT
+    )
+    return [start, *inside, end.lstrip(",")]
+
+
+def _listed(bound: list[Var]) -> list[str]:
+    """Return comment lines that list what `make` is given, with shapes and dtypes."""
+    words = [f"{var.name} {shape_text(var.example)}" for var in bound]
+    return textwrap.wrap("; ".join(words), 92, initial_indent="# ", subsequent_indent="#   ")
+
+
+def _constant_word(array: np.ndarray) -> str:
+    """Return what an array made while tracing is called."""
+    return "ones" if 0 < array.size <= 1 << 16 and (array == 1).all() else "constant"
+
+
+def _final_results(steps: list[Step]) -> set[int]:
+    """Return the roots of what each operation, in each module, has made in the end."""
+    last: dict[Any, Step] = {}
+    for step in steps:
+        if step.note.phase == "forward" and step.note.operation:
+            last[step.note.operation, step.note.modules] = step
+    made = {var.root for step in last.values() for var in step.results()}
+    return made.union(*(step.writes for step in last.values()))
+
+
+def _views_used_once(program: Program, steps: list[Step]) -> set[Step]:
+    """Return the calls that only look at memory in another way, for one reader: it can say so."""
+    uses = Counter(var for step in steps for var in step.reads())
+    uses.update(dict.fromkeys(program.outputs(), 2))
+    return {step for step in steps if _is_view(step) and uses[step.result] == 1}
+
+
+def _is_view(step: Step) -> bool:
+    if not isinstance(step.result, Var) or not step.args or not isinstance(step.args[0], Var):
+        return False
+    looks = step.text in _VIEWING or step.form == "getitem"
+    return looks and step.result.root == step.args[0].root
 
 
 def _empty(example: Layout) -> str:

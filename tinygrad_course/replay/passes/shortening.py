@@ -46,11 +46,12 @@ def without_copies(program: Program) -> Program:
     taken = set(leaving)
     kept: list[Step] = []
     for number, step in enumerate(program.steps):
-        step = _with(step, renamed)  # noqa: PLW2901 - the same step in other words
+        step = step_with(step, renamed)  # noqa: PLW2901 - the same step in other words
         if step.form == "method" and step.text == "copy" and len(step.args) == 1:
             source, result = step.args[0], step.result
             written = max(last_write.get(source.root, -1), last_write.get(result.root, -1))
             free = source.root not in outside and written <= number
+            free = free and _lies_alike(source.example, result.example)
             if result.root in taken:  # a gradient owns its memory, and nobody else leaves with it
                 own = isinstance(source.example, Layout) and source.example.owns
                 free = free and own and source.root not in taken
@@ -60,7 +61,15 @@ def without_copies(program: Program) -> Program:
                 renamed[result] = source
                 continue
         kept.append(step)
-    return _renamed(replace(program, steps=kept), renamed)
+    return program_with(replace(program, steps=kept), renamed)
+
+
+def _lies_alike(x: Any, y: Any) -> bool:
+    """Whether two arrays have one order in memory: a copy in another order is made on purpose."""
+    if not isinstance(x, np.ndarray | Layout) or not isinstance(y, np.ndarray | Layout):
+        return True
+    x, y = (a.flags if isinstance(a, np.ndarray) else a for a in (x, y))
+    return bool(x.c_contiguous == y.c_contiguous and x.f_contiguous == y.f_contiguous)
 
 
 def without_repetitions(program: Program) -> Program:
@@ -72,7 +81,7 @@ def without_repetitions(program: Program) -> Program:
     written = {root for step in program.steps for root in step.writes}
     kept: list[Step] = []
     for step in program.steps:
-        step = _with(step, renamed)  # noqa: PLW2901 - the same step in other words
+        step = step_with(step, renamed)  # noqa: PLW2901 - the same step in other words
         for root in step.writes:
             version[root] += 1
         result = step.result
@@ -85,7 +94,7 @@ def without_repetitions(program: Program) -> Program:
                 continue
             known[key] = result
         kept.append(step)
-    return _renamed(replace(program, steps=kept), renamed)
+    return program_with(replace(program, steps=kept), renamed)
 
 
 def _key(step: Step, version: dict[int, int]) -> Any:
@@ -105,7 +114,8 @@ def _key(step: Step, version: dict[int, int]) -> Any:
     return (name, frozen(step.args), words)
 
 
-def _with(step: Step, renamed: dict[Var, Var]) -> Step:
+def step_with(step: Step, renamed: dict[Var, Var]) -> Step:
+    """Return a call on other variables."""
     if not renamed or not any(var in renamed for var in step.reads()):
         return step
 
@@ -116,7 +126,7 @@ def _with(step: Step, renamed: dict[Var, Var]) -> Step:
     return replace(step, args=mapped(step.args, change), keywords=words)
 
 
-def _renamed(program: Program, renamed: dict[Var, Var]) -> Program:
+def program_with(program: Program, renamed: dict[Var, Var]) -> Program:
     """Replace variables in what leaves the program, and the roots of views of what was merged."""
     if not renamed:
         return program
@@ -214,6 +224,8 @@ def _apart(step: Step, target: Var) -> bool:
 
 
 __all__ = [
+    "program_with",
+    "step_with",
     "with_plain_reductions",
     "without_assignments",
     "without_copies",
