@@ -611,3 +611,124 @@ def test_threads_take_turns():
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, range(2))) == [{value} for value in expected]
+
+
+# ---- what the function takes from its surroundings -----------------------------------------------
+
+FACTOR = 2.0
+MASK = np.ones(3)
+
+
+class Holder:
+    """Something with attributes, and a method that reads them."""
+
+    def __init__(self):
+        self.scale, self.mask, self.unused = 2.0, np.ones(3), np.ones(3)
+
+    def step(self, x):
+        return x * self.mask * self.scale
+
+
+def with_globals(x):
+    return x * MASK * FACTOR
+
+
+def places():
+    """Yield for every place: a function that reads a number and an array there, and a setter."""
+    values = {"scale": 2.0, "mask": np.ones(3)}
+    pair = [2.0, np.ones(3)]
+    scale, mask = 2.0, np.ones(3)
+
+    def set_cells(number, array):
+        nonlocal scale, mask
+        scale, mask = number, array
+
+    def set_globals(number, array):
+        globals().update(FACTOR=number, MASK=array)
+
+    def set_list(number, array):
+        pair[:] = [number, array]
+
+    holder = Holder()
+
+    def set_attributes(number, array):
+        holder.scale, holder.mask = number, array
+
+    tensor = [tc.Tensor(np.ones(3))]
+
+    yield "cells", lambda x: x * mask * scale, set_cells
+    yield "globals", with_globals, set_globals
+    yield "helper", lambda x: with_globals(x) * 1, set_globals
+    yield (
+        "dict",
+        lambda x: x * values["mask"] * values["scale"],
+        lambda n, a: values.update(scale=n, mask=a),
+    )
+    yield "list", lambda x: x * pair[1] * pair[0], set_list
+    yield "object", lambda x: x * holder.mask * holder.scale, set_attributes
+    yield "method", holder.step, set_attributes
+    yield (
+        "tensor",
+        lambda x: (x * tensor[0]).data * pair[0],
+        lambda n, a: (
+            tensor.__setitem__(0, tc.Tensor(a)),
+            pair.__setitem__(0, n),
+        ),
+    )
+
+
+@pytest.mark.parametrize("place", [name for name, _, _ in places()])
+def test_what_is_replaced_outside_is_noticed(place):
+    """Another number or another array under a name that the function reads makes a new trace."""
+    function, put = next((f, put) for name, f, put in places() if name == place)
+    x, zeros, ones = np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3)
+    put(2.0, ones)
+    compiled = tc.compile(function)
+    for number, array in ((2.0, ones), (2.0, zeros), (3.0, zeros), (3.0, ones), (2.0, ones)):
+        put(number, array)
+        np.testing.assert_array_equal(compiled(x), x * array * number)
+    count = 5 if place == "tensor" else 4  # each time another Tensor
+    assert repr(compiled).endswith(f": {count} replays>")
+    ones[1] = 5.0  # the array itself is read where it is
+    np.testing.assert_array_equal(compiled(x), x * [1.0, 5.0, 1.0] * 2.0)
+    assert repr(compiled).endswith(f": {count} replays>")
+
+
+def test_what_is_replaced_but_not_used_makes_no_new_trace():
+    """Only arrays that the program reads are looked for."""
+    holder = Holder()
+    compiled = tc.compile(lambda x: x * holder.mask if holder.unused is not None else x)
+    for _ in range(3):
+        compiled(np.ones(3))
+        holder.unused = np.zeros(3)
+    assert repr(compiled).endswith(": 1 replay>")
+
+
+def test_a_place_that_is_gone_makes_a_new_trace():
+    """The function then says itself what it misses."""
+    values = {"scale": 2.0}
+    compiled = tc.compile(lambda x: x * values["scale"])
+    compiled(np.ones(3))
+    del values["scale"]
+    with pytest.raises(KeyError, match="scale"):
+        compiled(np.ones(3))
+
+
+def test_explain_names_what_was_captured():
+    """Numbers with their values, arrays by the names that the user gave them."""
+    mask, scale = np.ones(3), 2.0
+    compiled = tc.compile(lambda x: x * mask * scale)
+    compiled(np.ones(3))
+    text = compiled.explain()
+    for words in ("mask (3,) float64", "mask is the same ndarray", "scale = 2.0"):
+        assert words in text
+
+
+def test_only_so_many_replays_are_kept():
+    """A step that is traced anew at every call does not fill the memory."""
+    numbers = [0.0]
+    compiled = tc.compile(lambda x: x * numbers[0])
+    for number in range(20):
+        numbers[0] = float(number)
+        np.testing.assert_array_equal(compiled(np.ones(2)), [number, number])
+    assert repr(compiled).endswith(": 8 replays>")

@@ -14,7 +14,8 @@ import numpy as np
 from tinygrad_course.errors import ArgumentError, TraceError
 from tinygrad_course.graph import SCOPE, Value
 from tinygrad_course.nested import children, leaves
-from tinygrad_course.replay.driver import MISS, Driver, captured
+from tinygrad_course.replay.captured import captured
+from tinygrad_course.replay.driver import MISS, Driver
 from tinygrad_course.replay.nodes import results_of
 from tinygrad_course.replay.passes import PASSES
 from tinygrad_course.replay.program import Layout, Program, Step, Var, variables
@@ -238,9 +239,9 @@ def _names(program: Program, function: Callable[..., Any]) -> dict[int, str]:
             names.setdefault(id(tensor), path)
     for _, p, table in program.tables:
         names[id(table)] = names.setdefault(id(p), p._name or "parameter")
-    for name, _, value in captured(function):
-        if isinstance(value, Value):
-            names.setdefault(id(value), name)
+    for known in captured(function):
+        if isinstance(known.value, Value | np.ndarray):
+            names.setdefault(id(known.value), known.name)
     try:
         words = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):

@@ -15,9 +15,12 @@ from tinygrad_course.buffers import owner
 from tinygrad_course.graph import Value
 from tinygrad_course.nested import rebuilt
 from tinygrad_course.primitive import _output
+from tinygrad_course.replay.captured import captured
 from tinygrad_course.replay.program import Program, Var, Wrapped
 from tinygrad_course.replay.trace import PLAIN
 from tinygrad_course.replay.writing import Source
+
+FAILURES = "(AttributeError, IndexError, KeyError, TypeError, ValueError)"
 
 MISS = object()
 """What a driver returns when the replay is not the one for this call."""
@@ -147,14 +150,24 @@ class Driver:
             self.relied.append(f"the modes and options of {len(modules)} modules")
         for table, key, value in self.program.options:
             self._same(f"{self._named(table, 'table')}.get({key!r})", value)
-        for name, table, value in captured(function):
-            if not isinstance(value, PLAIN):
-                continue
-            holder = self._named(table, "holder")
-            entry = f"get({name!r})" if isinstance(table, dict) else "cell_contents"
-            read = f"{holder}.{entry}"
-            self._same(read, value)
-            self.relied.append(f"{name} = {value!r}")
+        self._captured(function)
+
+    def _captured(self, function: Callable[..., Any]) -> None:
+        """Compare the numbers that the function captured, and look for its arrays."""
+        used = {id(v.example) for v in self.program.outside if v.role == "constant"}
+        used |= {id(v.source) for v in self.program.outside if v.role == "tensor"}
+        start = len(self.lines)
+        for name, holder, read, value in captured(function):
+            place = read.format(self._named(holder, "holder"))
+            if isinstance(value, PLAIN):
+                self._same(place, value)
+                self.relied.append(f"{name} = {value!r}")
+            elif id(value) in used:
+                self._unless(f"{place} is {self._named(value, 'value')}")
+                self.relied.append(f"{name} is the same {type(value).__name__}")
+        if self.lines[start:]:  # what it was read from may be of another kind by now
+            self.lines[start:] = ["try:", *(f"    {line}" for line in self.lines[start:])]
+            self.lines += [f"except {FAILURES}: return MISS"]
 
     def _same(self, read: str, value: Any) -> None:
         if value is None or isinstance(value, bool):
@@ -258,20 +271,4 @@ class Driver:
             self.lines.append(f"return rebuilt({structure}, [{', '.join(fresh)}])")
 
 
-def captured(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    """Return name, holder and value of what a function's closure and globals hold for it."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return []
-    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    found: list[tuple[str, Any, Any]] = []
-    for name, cell in cells:
-        try:
-            found.append((name, cell, cell.cell_contents))
-        except ValueError:  # not filled yet
-            continue
-    table = function.__globals__
-    return found + [(name, table, table[name]) for name in code.co_names if name in table]
-
-
-__all__ = ["MISS", "Driver", "captured"]
+__all__ = ["MISS", "Driver"]

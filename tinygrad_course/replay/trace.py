@@ -43,7 +43,7 @@ class Trace(Observer):
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.outside: dict[int, Var] = {}
+        self.outside: dict[tuple[int, int], Var] = {}
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
         self.options: list[tuple[Any, Any, Any]] = []
@@ -69,14 +69,14 @@ class Trace(Observer):
 
     def from_outside(self, role: str, value: Any, source: Any = None) -> Var:
         """Return the variable of an array or number that exists before the step."""
-        key = id(value)
+        key = id(value), id(source)
         if role in ("constant", "tensor") and key in self.outside:
             return self.outside[key]
-        if key in self.foreign:
+        if id(value) in self.foreign:
             raise _threads_inside()
         self.kept.append(value)
         var = Var(role, self._root(value), value, source)
-        self.outside[key if role in ("constant", "tensor") else id(var)] = var
+        self.outside[key if role in ("constant", "tensor") else (id(var), 0)] = var
         return var
 
     def stand_in(self, role: str, value: Any, source: Any = None) -> Any:

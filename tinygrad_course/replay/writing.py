@@ -280,7 +280,8 @@ class _Writer:
             return self._unique(f"{self.names.get(id(table), 'state')}_{key}")
         if var.role == "input":
             return self._unique(self.names.get(id(var), "x"))
-        known = self.names.get(id(var.source)) or getattr(var.source, "_name", None)
+        source = var.example if var.role == "constant" else var.source
+        known = self.names.get(id(source)) or getattr(source, "_name", None)
         word = known or (_constant_word(var.example) if var.role == "constant" else "tensor")
         return self._unique(f"{word}_grad" if var.role == "grad" else word)
 
