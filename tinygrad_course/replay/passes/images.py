@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_course.ops import convolution, pooling
 from tinygrad_course.ops.convolution import Pair
-from tinygrad_course.replay.program import Note, Program, Step, Var
+from tinygrad_course.replay.program import Note, Program, Step, Var, made
 
 _CONV, _CONV_BACK = convolution._conv2d.inner, convolution._conv2d_backward.inner  # type: ignore[attr-defined]
 _POOL, _POOL_BACK = pooling._max_pool2d.inner, pooling._max_pool2d_rule.inner  # type: ignore[attr-defined]
@@ -36,14 +36,11 @@ class _Reading:
         self.steps = program.steps
         self.place = {step: number for number, step in enumerate(program.steps)}
         self.readers: dict[int, list[Step]] = defaultdict(list)
-        roots = {0}
         for step in program.steps:
-            roots |= {var.root for var in step.results()}
             for root in {var.root for var in step.reads()}:
                 self.readers[root].append(step)
         self.leaving = {var.root for var in program.outputs()}
         self.leaving |= {guard.var.root for guard in program.guards}
-        self.lowest = min(roots)
 
     def reader(self, var: Any, place: int, *functions: Any) -> Step | None:
         """Return the one call of these functions that has a variable in this place."""
@@ -66,15 +63,15 @@ class _Reading:
         between = self.steps[self.place[first] : self.place[last]]
         return not any(step.writes & roots for step in between)
 
-    def fresh(self, like: Var, dtype: Any = None, more: tuple[int, ...] = ()) -> Var:
+    @staticmethod
+    def fresh(like: Var, dtype: Any = None, more: tuple[int, ...] = ()) -> Var:
         """Return a new variable with the layout of another, but of this dtype, with more axes."""
         example = copy(like.example)
         example.shape = (*more, *example.shape)
         example.ndim = len(example.shape)
         example.dtype = np.dtype(dtype or example.dtype)
         example.nbytes = prod(example.shape) * example.dtype.itemsize
-        self.lowest -= 1  # the others are ids, so it is nobody's root
-        return Var("temporary", self.lowest, example)
+        return made(example)
 
 
 def _changed(program: Program, changes: Changes) -> Program:
