@@ -264,6 +264,23 @@ def test_what_a_trace_left_elsewhere_is_refused_later():
         kept[0] + 1
 
 
+def test_a_tensor_that_a_trace_left_behind_is_no_trouble():
+    """It cannot be used, but later traces leave all others as they were."""
+    kept = []
+
+    def f(x):
+        kept.append(tc.Tensor(x, requires_grad=True))
+        return x * 2
+
+    others = [tc.Tensor([1.0, 2.0], requires_grad=True) for _ in range(3)]
+    for _ in range(2):
+        tc.compile(f)(np.ones(2))
+    assert len(kept) >= 4
+    for other in others:
+        assert isinstance(other.data, np.ndarray)
+        assert other.grad is None
+
+
 def test_bad_arguments():
     """Something that is no function, and unknown passes, are refused."""
     with pytest.raises(ArgumentError, match="expected a function, got int"):
@@ -732,3 +749,34 @@ def test_only_so_many_replays_are_kept():
         numbers[0] = float(number)
         np.testing.assert_array_equal(compiled(np.ones(2)), [number, number])
     assert repr(compiled).endswith(": 8 replays>")
+
+
+class Masked(nn.Module):
+    """A layer with an array that is no parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask, self.linear = np.ones(3), nn.Linear(3, 2, dtype=float)
+
+    def forward(self, x):
+        return self.linear(x * self.mask)
+
+
+@pytest.mark.parametrize("what", ["array", "parameter", "layer", "layer of a sequence", "more"])
+def test_what_is_replaced_inside_a_model_is_noticed(what):
+    """Arrays, parameters and layers that a module holds may be exchanged between steps."""
+    model = nn.Sequential(Masked(), nn.Tanh())
+    compiled = tc.compile(model)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    compiled(x)
+    if what == "array":
+        model[0].mask = np.array([1.0, 0.0, 2.0])
+    elif what == "parameter":
+        model[0].linear.weight = nn.Parameter(np.ones((2, 3)))
+    elif what == "layer":
+        model[0].linear = nn.Linear(3, 2, dtype=float)
+    elif what == "layer of a sequence":
+        model[1] = nn.ReLU()
+    else:
+        model.append(nn.Sigmoid())
+    np.testing.assert_allclose(compiled(x).data, model(x).data, rtol=1e-14)

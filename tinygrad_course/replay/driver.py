@@ -140,22 +140,37 @@ class Driver:
         """Compare the modules' modes and options, and the numbers that the function captured."""
         notes = [step.note for step in self.program.steps]
         modules = {id(m): m for note in notes for m in (*note.modules, *note.also)}
+        known = self._used() | modules.keys()
         for module in modules.values():
             name = self._named(module, "module")
-            options = {"training": module.training, **vars(module)}
-            for key, value in options.items():
-                if isinstance(value, PLAIN):
-                    self._same(f"{name}.{key}", value)
+            for key, value in {"training": module.training, **vars(module)}.items():
+                self._attribute(f"{name}.{key}", value, known)
         if modules:
             self.relied.append(f"the modes and options of {len(modules)} modules")
         for table, key, value in self.program.options:
             self._same(f"{self._named(table, 'table')}.get({key!r})", value)
         self._captured(function)
 
+    def _used(self) -> set[int]:
+        """Return the ids of the arrays and Tensors from outside that the program reads."""
+        outside = self.program.outside
+        arrays = {id(v.example) for v in outside if v.role == "constant"}
+        return arrays | {id(v.source) for v in outside if v.role == "tensor"}
+
+    def _attribute(self, place: str, value: Any, known: set[int]) -> None:
+        """Compare an attribute of a module: options, and which parameters and layers it holds."""
+        if isinstance(value, PLAIN):
+            self._same(place, value)
+        elif id(value) in known:
+            self._unless(f"{place} is {self._named(value, 'value')}")
+        elif isinstance(value, list | tuple) and any(id(part) in known for part in value):
+            self._unless(f"len({place}) == {len(value)}")
+            for i, part in enumerate(value):
+                self._unless(f"{place}[{i}] is {self._named(part, 'value')}")
+
     def _captured(self, function: Callable[..., Any]) -> None:
         """Compare the numbers that the function captured, and look for its arrays."""
-        used = {id(v.example) for v in self.program.outside if v.role == "constant"}
-        used |= {id(v.source) for v in self.program.outside if v.role == "tensor"}
+        used = self._used()
         start = len(self.lines)
         for name, holder, read, value in captured(function):
             place = read.format(self._named(holder, "holder"))

@@ -398,7 +398,7 @@ def trace(
         TraceError: the function needs a value that is known only when the step runs.
     """
     with _LOCK:
-        tensors = [x for x in gc.get_objects() if issubclass(type(x), Value)]
+        tensors = _tensors()
         first = _trace(function, args, keywords, tensors)
         bare = any(_may_have_a_gradient(t) and t._grad is None for t in tensors)
         with suppress(TraceError) if bare else nullcontext():
@@ -406,6 +406,12 @@ def trace(
             if not bare or alike(first, second):
                 return first, second
         return first, _trace(function, args, keywords, tensors)
+
+
+def _tensors() -> list[Value]:
+    """Return the Tensors that live, but for those that an earlier trace left behind."""
+    alive = (x for x in gc.get_objects() if issubclass(type(x), Value))
+    return [x for x in alive if not isinstance(x._data, Traced)]
 
 
 def _may_have_a_gradient(tensor: Value) -> bool:
@@ -417,8 +423,7 @@ def what_is_left(
 ) -> list[tuple[str, Any, Any]]:
     """Return what the function would return and change: in words, where it stands, its value."""
     with _LOCK:
-        tensors = [x for x in gc.get_objects() if issubclass(type(x), Value)]
-        return _trace(function, args, keywords, tensors, compare=True).left
+        return _trace(function, args, keywords, _tensors(), compare=True).left
 
 
 def _trace(
@@ -480,6 +485,15 @@ class _StandIns:
 
     def __enter__(self) -> Self:
         self.before = [(t, t._data, t._grad, t._node, t._needs, t._views) for t in self.tensors]
+        try:
+            self._place()
+        except BaseException:
+            self.__exit__()
+            raise
+        self.placed = [(t, t._data, t._grad) for t in self.tensors]
+        return self
+
+    def _place(self) -> None:
         own = {id(x) for x in self.given}
         for tensor in self.tensors:
             role = "input" if id(tensor) in own else "tensor"
@@ -489,8 +503,6 @@ class _StandIns:
                 gradient = np.zeros_like(data)
             if gradient is not None:
                 tensor._grad = self.note.stand_in("grad", gradient, tensor)
-        self.placed = [(t, t._data, t._grad) for t in self.tensors]
-        return self
 
     def arguments(self) -> tuple[list[Any], list[Any]]:
         """Return the leaves of the call's arguments, and what the program knows of each."""
