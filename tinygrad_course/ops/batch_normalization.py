@@ -10,7 +10,6 @@ with the places of one channel in a row where the images lie so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -20,6 +19,7 @@ from tinygrad_course.buffers import note_write
 from tinygrad_course.kernels import kernel
 from tinygrad_course.memory import keep_freed_memory
 from tinygrad_course.ops.arithmetic import multiply
+from tinygrad_course.ops.contraction import column_sums, ones
 from tinygrad_course.ops.powers import sqrt
 from tinygrad_course.ops.reduction import reduce_mean, reduce_var
 from tinygrad_course.ops.samples import values
@@ -65,18 +65,6 @@ def _untabled(table: Any, x: Any, order: tuple[int, ...]) -> Any:
         return table
     back = tuple(order.index(axis) for axis in range(x.ndim))
     return table.reshape([x.shape[axis] for axis in order]).transpose(back)
-
-
-@lru_cache(maxsize=64)
-def _ones(count: int, dtype: str) -> Any:
-    ones = np.ones(count, dtype)
-    ones.flags.writeable = False
-    return ones
-
-
-def _sums(table: Any) -> Any:
-    """Return the sum of each column; as a product it takes a third of add.reduce's time."""
-    return np.dot(_ones(len(table), table.dtype.char), table)
 
 
 class _Blocks:
@@ -126,7 +114,7 @@ class _Beside(_Blocks):
 
     def add(self, which: int, number: int, _rows: slice, block: Any) -> None:
         """Keep the sums of a block."""
-        self.parts[which, number] = _sums(block)
+        self.parts[which, number] = column_sums(block)
 
     def total(self, which: int = 0) -> Any:
         """Return the sum of each channel, in the order of memory."""
@@ -157,7 +145,7 @@ class _Stacked(_Blocks):
 
     def add(self, which: int, _number: int, rows: slice, block: Any) -> None:
         """Keep the sums of a block."""
-        np.dot(block, _ones(self.shape[1], block.dtype.char), out=self.parts[which, rows])
+        np.dot(block, ones(self.shape[1], block.dtype), out=self.parts[which, rows])
 
     def total(self, which: int = 0) -> Any:
         """Return the sum of each channel, image by image."""
@@ -183,9 +171,9 @@ def _batch_norm(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     order = _order(x)
     table = _table(x, order)
     m = len(table)
-    mean = _sums(table) / m
+    mean = column_sums(table) / m
     centred = table - mean
-    var = _sums(centred * centred) / m
+    var = column_sums(centred * centred) / m
     scale = 1 / np.sqrt(var + eps)
     y = centred * (scale if weight is None else scale * weight)
     if bias is not None:
@@ -244,8 +232,8 @@ def _batch_norm_rule(
         return _rule_blocks(x, upstream, weight, mean, scale, g_mean, g_var, wanted)
     order = _order(x)
     given = _table(upstream, order)
-    d_bias = _sums(given)
-    d_weight = _sums(centred * given) * scale
+    d_bias = column_sums(given)
+    d_weight = column_sums(centred * given) * scale
     if not wanted[0]:
         return None, d_weight, d_bias
     factor = scale if weight is None else scale * weight

@@ -105,7 +105,8 @@ def ones(n: int, dtype: Any) -> np.ndarray:
     return vector
 
 
-def _column_sums(rows: Any) -> Any:
+def column_sums(rows: Any) -> Any:
+    """Return the sum of each column of a matrix, 1ᵀ rows."""
     return ones(len(rows), rows.dtype) @ rows
 
 
@@ -122,7 +123,7 @@ linear: Op = primitive(
     _linears,
     lambda g, _ans, _x, weight, _bias: g @ weight,
     lambda g, _ans, x, _weight, _bias: _rows(g).T @ _rows(x),
-    lambda g, _ans, _x, _weight, _bias: _column_sums(_rows(g)),
+    lambda g, _ans, _x, _weight, _bias: column_sums(_rows(g)),
     optional=True,
     expects="x (..., n_in), weight (n_out, n_in), bias (n_out,) or None",
     doc="""Apply an affine map: ans = x Wᵀ + b, with W of shape (n_out, n_in).

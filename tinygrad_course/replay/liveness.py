@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.replay.program import Layout, Program, Step, Var, variables
+from tinygrad_course.replay.program import Layout, Program, Step, Var, order, variables
 
 
 def buffers(program: Program, *, reuse: bool = True) -> dict[Step, int]:
@@ -77,8 +77,7 @@ class _Pool:
 
 
 def _layout(example: Layout) -> tuple[Any, ...]:
-    order = "C" if example.c_contiguous else "F"
-    return example.shape, example.dtype, order
+    return example.shape, example.dtype, order(example)
 
 
 def takes_out(step: Step) -> bool:

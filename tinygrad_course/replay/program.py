@@ -81,6 +81,13 @@ def made(example: Any) -> Var:
     return var
 
 
+FIXED = "fixed"
+"""The phase of calls whose results are the same at every replay: they run once."""
+
+OPTION = "option"
+"""The phase of calls that make an array of a number which is read anew at every replay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """What a call belongs to: phase, operation, modules, the user's line, what is updated.
@@ -234,6 +241,17 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     return change(tree)
 
 
+def is_array(x: Any) -> bool:
+    """Whether this is a variable of an array with axes, not a number."""
+    return isinstance(x, Var) and bool(getattr(x.example, "ndim", 0))
+
+
+def order(example: Any) -> str:
+    """Return "C" or "F" for an array without gaps, else nothing."""
+    flags = example if isinstance(example, Layout) else example.flags
+    return "C" if flags.c_contiguous else "F" if flags.f_contiguous else ""
+
+
 def shape_text(example: Any) -> str:
     """Return ``(10, 30) float32`` for an array, the type's name for a number."""
     if isinstance(example, np.ndarray | np.generic | Layout):
@@ -242,6 +260,8 @@ def shape_text(example: Any) -> str:
 
 
 __all__ = [
+    "FIXED",
+    "OPTION",
     "Effect",
     "Guard",
     "Layout",
@@ -250,8 +270,10 @@ __all__ = [
     "Step",
     "Var",
     "Wrapped",
+    "is_array",
     "made",
     "mapped",
+    "order",
     "shape_text",
     "variables",
 ]

@@ -21,8 +21,17 @@ from tinygrad_course.primitive import FUNCTIONS
 from tinygrad_course.replay.liveness import buffers
 from tinygrad_course.replay.passes.arenas import views
 from tinygrad_course.replay.passes.blocks import Blocks
-from tinygrad_course.replay.passes.rewording import FIXED, OPTION, take_rows
-from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, shape_text
+from tinygrad_course.replay.passes.rewording import take_rows
+from tinygrad_course.replay.program import (
+    FIXED,
+    OPTION,
+    Layout,
+    Note,
+    Program,
+    Step,
+    Var,
+    shape_text,
+)
 from tinygrad_course.replay.traced import SYMBOLS
 from tinygrad_course.threads import cut, spread
 

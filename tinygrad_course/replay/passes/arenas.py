@@ -20,10 +20,19 @@ import numpy as np
 
 from tinygrad_course.buffers import owner
 from tinygrad_course.replay.liveness import buffers
-from tinygrad_course.replay.passes.rewording import FIXED
 from tinygrad_course.replay.passes.shortening import program_with, step_with
-from tinygrad_course.replay.passes.updates import Update, is_array, updates
-from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, made, mapped
+from tinygrad_course.replay.passes.updates import Update, updates
+from tinygrad_course.replay.program import (
+    FIXED,
+    Layout,
+    Note,
+    Program,
+    Step,
+    Var,
+    is_array,
+    made,
+    mapped,
+)
 
 ARENA = 1 << 16
 """Elements of an arena at most: what is updated together stays in the processor's cache."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_course.replay.liveness import buffers
-from tinygrad_course.replay.passes.updates import Update, is_array, updates
-from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, mapped
+from tinygrad_course.replay.passes.updates import Update, updates
+from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, is_array, mapped
 from tinygrad_course.replay.traced import Attribute, Method
 
 BLOCK = 1 << 17

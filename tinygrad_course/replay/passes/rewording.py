@@ -14,15 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.replay.program import Layout, Note, Program, Step, Var, made
+from tinygrad_course.replay.program import (
+    FIXED,
+    OPTION,
+    Layout,
+    Note,
+    Program,
+    Step,
+    Var,
+    is_array,
+    made,
+    order,
+)
 
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-
-FIXED = "fixed"
-"""The phase of calls whose results are the same at every replay: they run once."""
-
-OPTION = "option"
-"""The phase of calls that make an array of a number which is read anew at every replay."""
 
 
 def _rewritten(program: Program, rewrite: Callable[[Step], Iterator[Step]]) -> Program:
@@ -31,20 +36,16 @@ def _rewritten(program: Program, rewrite: Callable[[Step], Iterator[Step]]) -> P
 
 def _is_matrix(x: Any) -> bool:
     """Whether this is a variable of a plain matrix of floats, without gaps in memory."""
-    if not isinstance(x, Var) or not isinstance(x.example, np.ndarray | Layout):
-        return False
-    array = x.example
-    flags = array.flags if isinstance(array, np.ndarray) else array
-    whole = flags.c_contiguous or flags.f_contiguous
-    return array.ndim == 2 and 0 not in array.shape and array.dtype in _FLOATS and whole
+    return _holds_floats(x) and x.example.ndim == 2 and bool(order(x.example))
 
 
 def _is_vector(x: Any) -> bool:
     """Whether this is a variable of a vector of floats, one behind another in memory."""
-    if not isinstance(x, Var) or not isinstance(x.example, np.ndarray | Layout):
-        return False
-    array = x.example
-    return array.ndim == 1 and array.shape != (0,) and array.dtype in _FLOATS and _is_plain(x)
+    return _holds_floats(x) and x.example.ndim == 1 and bool(order(x.example))
+
+
+def _holds_floats(x: Any) -> bool:
+    return is_array(x) and 0 not in x.example.shape and x.example.dtype in _FLOATS
 
 
 # ---- batches -------------------------------------------------------------------------------------
@@ -89,9 +90,8 @@ def with_gathered_rows(program: Program) -> Program:
 
 def _holds_rows(x: Any) -> bool:
     """Whether this is a variable of an array whose rows lie one behind another, and hold much."""
-    if not isinstance(x, Var) or not isinstance(x.example, np.ndarray | Layout):
-        return False
-    return x.example.ndim >= 2 and 0 not in x.example.shape and _is_plain(x)
+    lies = is_array(x) and order(x.example) == "C"
+    return lies and x.example.ndim >= 2 and 0 not in x.example.shape
 
 
 def _gather(step: Step) -> tuple[Any, Any]:
@@ -105,9 +105,8 @@ def _gather(step: Step) -> tuple[Any, Any]:
         words.update(step.keywords)
         if words in ({"axis": 0, "mode": "raise"}, {"axis": 0, "mode": "raise", "out": None}):
             x, key = step.args[:2]
-    if not isinstance(key, Var) or not isinstance(key.example, np.ndarray | Layout):
-        return None, None
-    return (x, key) if key.example.ndim == 1 and key.example.shape != (0,) else (None, None)
+    fits = is_array(key) and key.example.ndim == 1 and key.example.shape != (0,)
+    return (x, key) if fits else (None, None)
 
 
 # ---- products ------------------------------------------------------------------------------------
@@ -119,7 +118,12 @@ def with_plain_products(program: Program) -> Program:
     def rewrite(step: Step) -> Iterator[Step]:
         out = step.keywords.get("out", step.result)
         plain = step.function is np.matmul and step.keywords.keys() <= {"out"}
-        if plain and isinstance(out, Var) and _for_blas(step.args, out) and _is_plain(out):
+        if (
+            plain
+            and isinstance(out, Var)
+            and _for_blas(step.args, out)
+            and order(out.example) == "C"
+        ):
             yield replace(step, function=np.dot, text="np.dot")
         else:
             yield step
@@ -133,11 +137,6 @@ def _for_blas(pair: tuple[Any, ...], out: Var) -> bool:
     if not any(matrices) or not all(map(_is_vector, (x for x in pair if not _is_matrix(x)))):
         return False
     return len({v.example.dtype for v in (*pair, out)}) == 1
-
-
-def _is_plain(x: Var) -> bool:
-    flags = x.example.flags if isinstance(x.example, np.ndarray) else x.example
-    return bool(flags.c_contiguous)
 
 
 # ---- numbers -------------------------------------------------------------------------------------
@@ -199,8 +198,7 @@ def _number_and_array(step: Step) -> tuple[int, Any]:
         return 0, None
     for position in (0, 1):
         number, array = step.args[position], step.args[1 - position]
-        floats = isinstance(array, Var) and isinstance(array.example, np.ndarray | Layout)
-        if not floats or array.example.dtype not in _FLOATS or not array.example.ndim:
+        if not is_array(array) or array.example.dtype not in _FLOATS:
             continue
         value = number.example if isinstance(number, Var) else number
         scalar = isinstance(number, np.generic) and number.dtype == array.example.dtype
@@ -234,7 +232,6 @@ class _Fixed:
 
 
 __all__ = [
-    "FIXED",
     "take_rows",
     "with_gathered_rows",
     "with_numbers_as_arrays",

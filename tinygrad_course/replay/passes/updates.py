@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_course.replay.program import Layout, Program, Step, Var
+from tinygrad_course.replay.program import Program, Step, Var, is_array, order
 
 Form = tuple[tuple[int, ...], str]
 """The shape of arrays, and "C" or "F" for how they lie in memory."""
@@ -91,17 +91,6 @@ def _runs(program: Program) -> Iterator[Update]:
         yield run
 
 
-def is_array(var: Var) -> bool:
-    """Whether a variable is an array with axes, not a number."""
-    return bool(getattr(var.example, "ndim", 0))
-
-
-def order(example: Any) -> str:
-    """Return "C" or "F" for an array without gaps, else nothing."""
-    flags = example if isinstance(example, Layout) else example.flags
-    return "C" if flags.c_contiguous else "F" if flags.f_contiguous else ""
-
-
 def _variables(step: Step) -> Iterator[Var]:
     yield from step.reads()
     yield from step.results()
@@ -127,4 +116,4 @@ def _reached_in_one_way(run: Update) -> bool:
     return all(len(ways[root]) == 1 for root in run.written())
 
 
-__all__ = ["Form", "Update", "is_array", "order", "updates"]
+__all__ = ["Form", "Update", "updates"]
